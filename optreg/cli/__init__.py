@@ -1,0 +1,80 @@
+"""The command line: ``optreg demo | register | apply | evaluate | info``.
+
+A command is a module here with `add_parser` and `run`. What goes wrong ends as one line on stderr
+and an exit code: 0 done, 2 usage or configuration, 3 bad input, 4 device, 5 some pairs failed,
+130 interrupted; the traceback only with ``--debug``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from optreg.cli import apply, console, demo, evaluate, info, register
+from optreg.errors import OptregError
+
+__all__ = ["main", "make_parser"]
+
+_COMMANDS = (demo, register, apply, evaluate, info)
+_DEVICE, _INTERRUPTED = 4, 130
+
+_DESCRIPTION = """\
+Learning-free deformable registration of 3-D images.
+
+Start with 'optreg demo': it needs no data and shows what comes out.
+'optreg COMMAND --help' has an example of each command."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="optreg",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in _COMMANDS:
+        command = module.add_parser(commands)
+        console.add_options(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of the process if absent.
+    """
+    args = make_parser().parse_args(argv)
+    console.start_logging(args)
+    try:
+        return int(args.run(args) or 0)
+    except OptregError as err:
+        return _failed(args, str(err), err.exit_code)
+    except KeyboardInterrupt:
+        return _failed(args, "interrupted; nothing half-written was left", _INTERRUPTED)
+    except MemoryError as err:
+        what = str(err) or "out of memory"
+        return _failed(args, f"{what}; use smaller images or a machine with more memory", _DEVICE)
+    except BrokenPipeError:
+        # The reader of the output went away (``optreg info | head``): no error of this program,
+        # and Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as err:  # what is not expected still ends in one line
+        what = f"unexpected {type(err).__name__}: {err}; run again with --debug and report it"
+        return _failed(args, what, 1)
+
+
+def _failed(args: argparse.Namespace, message: str, code: int) -> int:
+    if args.debug:
+        import traceback
+
+        traceback.print_exc()
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return code

@@ -1,0 +1,173 @@
+"""What all commands share at the terminal: options, progress, tables, notices."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from optreg.errors import ConfigError
+from optreg.grid import Grid
+
+__all__ = [
+    "Reporter",
+    "add_options",
+    "example",
+    "grid_text",
+    "new_parser",
+    "part",
+    "print_table",
+    "progress",
+    "require_together",
+    "start_logging",
+    "thread_count",
+]
+
+Reporter = Callable[[str, float], None]
+"""Called with a stage and how much of it is done, 0 to 1."""
+
+
+def new_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    text: str,
+) -> argparse.ArgumentParser:
+    """Parser of a command; `text` is its description with an example and keeps its lines."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[:1].upper()}{summary[1:]}.\n\n{text}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options that every command has."""
+    group = parser.add_argument_group("terminal")
+    group.add_argument("--quiet", action="store_true", help="no progress, no notices")
+    group.add_argument("--verbose", action="store_true", help="say more about what is done")
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def thread_count(text: str) -> int:
+    """Type of ``--threads``."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of threads")
+    return count
+
+
+class _Handler(logging.Handler):
+    """Log records as one line on stderr, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "warning: " if record.levelno >= logging.WARNING else ""
+        line = level + " ".join(record.getMessage().split())
+        bars = sys.modules.get("tqdm")
+        if bars is None:
+            print(line, file=sys.stderr)
+        else:
+            bars.tqdm.write(line, file=sys.stderr)
+
+
+def start_logging(args: argparse.Namespace) -> None:
+    """Send what the package logs to stderr, as much as the options ask for."""
+    logger = logging.getLogger("optreg")
+    # Replaced, not added: `main` may run more than once in a process.
+    for handler in [h for h in logger.handlers if isinstance(h, _Handler)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_Handler())
+    logger.propagate = False
+    logger.setLevel(
+        logging.ERROR if args.quiet else logging.INFO if args.verbose else logging.WARNING
+    )
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Reporter]:
+    """Progress bar on stderr; nothing where nobody would see it.
+
+    Yields the function that `optreg.register` takes as `progress`.
+    """
+    bars = None if quiet or not sys.stderr.isatty() else _tqdm()
+    if bars is None:
+        yield lambda stage, fraction: None
+        return
+    with bars.tqdm(
+        total=100,
+        file=sys.stderr,
+        leave=False,
+        ncols=72,  # given, because some terminals state a size of zero
+        nrows=24,
+        bar_format="{desc:<14}{percentage:3.0f} % |{bar:32}| {elapsed}",
+    ) as bar:
+
+        def report(stage: str, fraction: float) -> None:
+            bar.set_description_str(stage, refresh=False)
+            bar.n = round(100 * min(max(fraction, 0.0), 1.0), 1)
+            bar.refresh()
+
+        yield report
+
+
+def part(report: Reporter, low: float, high: float) -> Reporter:
+    """`report` for a step that is from `low` to `high` of the whole."""
+    return lambda stage, fraction: report(stage, low + fraction * (high - low))
+
+
+def _tqdm() -> ModuleType | None:
+    try:
+        import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+def print_table(
+    rows: Sequence[Sequence[Any]], header: Sequence[str] = (), numbers: bool = True
+) -> None:
+    """Print columns; the first is aligned to the left, the others to the right if `numbers`.
+
+    An empty row is a gap.
+    """
+    text = [[str(cell) for cell in row] for row in ([list(header)] if header else []) + list(rows)]
+    if not text:
+        return
+    count = max(len(row) for row in text)
+    widths = [max((len(row[i]) for row in text if i < len(row)), default=0) for i in range(count)]
+    for number, row in enumerate(text):
+        cells = [
+            cell.rjust(width) if numbers and column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ]
+        print("  ".join(cells).rstrip())
+        if header and number == 0:
+            print("-" * (sum(widths) + 2 * (count - 1)))
+
+
+def grid_text(grid: Grid) -> str:
+    """Size of an image in words, e.g. ``160 x 224 x 192 voxels of 1 x 1 x 1 mm``."""
+    return (
+        f"{' x '.join(str(n) for n in grid.shape)} voxels of "
+        f"{' x '.join(f'{s:.4g}' for s in grid.spacing)} mm"
+    )
+
+
+def example(*lines: str) -> str:
+    """The example at the end of a help text."""
+    return "example:\n" + "\n".join("  " + line for line in lines)
+
+
+def require_together(first: Any, second: Any, names: str) -> None:
+    """Raise the ConfigError for one of two options that only make sense together."""
+    if (first is None) != (second is None):
+        raise ConfigError(f"{names} go together; give both or none")

@@ -1,0 +1,106 @@
+"""Result folders that are complete or not there at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from optreg.errors import OutputError
+
+__all__ = ["check_folder", "staged_folder"]
+
+# Written last and removed first: a folder with this file holds one complete result.
+_SEAL = "result.json"
+# Everything a command may write; what an earlier run left of these must not mix with a new one.
+_OWN = {
+    _SEAL,
+    "disp.nii.gz",
+    "inverse.nii.gz",
+    "warped.nii.gz",
+    "config.toml",
+    "metrics.json",
+    "overview.png",
+    "report.html",
+    "warped_labels.nii.gz",
+    "disp_itk.nii.gz",
+    "inverse_itk.nii.gz",
+    "fixed.nii.gz",
+    "moving.nii.gz",
+    "fixed_labels.nii.gz",
+    "moving_labels.nii.gz",
+    "truth.nii.gz",
+}
+
+
+def check_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Raise the OutputError that can be known before the work is done; return the path.
+
+    Raises
+    ------
+    OutputError
+        `path` is a file, a folder with something in it without `overwrite`, or cannot be made.
+    """
+    target = Path(path)
+    try:
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"{target}: is a file; name a folder")
+        if target.is_dir() and not overwrite and any(target.iterdir()):
+            raise OutputError(f"{target}: the folder is not empty; use another or --overwrite")
+        _parent(target).mkdir(parents=True, exist_ok=True)
+        writable = target if target.is_dir() else _parent(target)
+        if not os.access(writable, os.W_OK | os.X_OK):
+            raise OutputError(f"{writable}: no permission to write there; choose another folder")
+    except OSError as err:
+        raise OutputError(f"{target}: cannot be used ({err.strerror}); choose another") from err
+    return target
+
+
+@contextmanager
+def staged_folder(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
+    """Yield a hidden folder beside `path` whose content takes its place if all goes well.
+
+    Whatever ends the block early, an interrupt included, removes the hidden folder and leaves
+    `path` as it was. An existing folder keeps the files that no command of this program writes.
+
+    Raises
+    ------
+    OutputError
+        As `check_folder`, or the disk is full.
+    """
+    target = check_folder(path, overwrite)
+    try:
+        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=_parent(target)))
+    except OSError as err:
+        raise OutputError(f"{target}: cannot be written ({err.strerror})") from err
+    try:
+        yield staged
+        _move_in(staged, target)
+    except OSError as err:
+        raise OutputError(f"{target}: cannot be written ({err.strerror or err})") from err
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _move_in(staged: Path, target: Path) -> None:
+    # mkdtemp makes folders that only the owner can open; the result has the usual rights.
+    umask = os.umask(0)
+    os.umask(umask)
+    staged.chmod(0o777 & ~umask)
+    if not target.exists() or not any(target.iterdir()):
+        os.replace(staged, target)
+        return
+    (target / _SEAL).unlink(missing_ok=True)
+    new = sorted(staged.iterdir(), key=lambda file: file.name == _SEAL)
+    for name in _OWN - {file.name for file in new}:
+        (target / name).unlink(missing_ok=True)
+    for file in new:
+        os.replace(file, target / file.name)
+
+
+def _parent(target: Path) -> Path:
+    # "." and "out/.." have no name to put a sibling beside until they are resolved.
+    return target.resolve().parent

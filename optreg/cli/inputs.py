@@ -1,0 +1,120 @@
+"""Options and files that several commands read in the same way."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+import numpy as np
+
+from optreg.cli.console import thread_count
+from optreg.config import PRESETS, RegistrationConfig
+from optreg.errors import ConfigError, GeometryError, InputError
+from optreg.grid import Grid
+from optreg.image import Image
+
+__all__ = ["add_engine_options", "config_of", "landmark_pair", "load_labels", "on_grid"]
+
+_log = logging.getLogger("optreg")
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the registration itself."""
+    group = parser.add_argument_group("registration")
+    group.add_argument(
+        "--preset", choices=tuple(PRESETS), help="how much time to spend (without: default)"
+    )
+    group.add_argument(
+        "--config",
+        metavar="TOML",
+        help="settings from a file, in place of a preset; config.toml of an earlier result will do",
+    )
+    group.add_argument(
+        "--similarity",
+        choices=("auto", "lncc", "tissue", "mind"),
+        help="lncc: one contrast, tissue: two contrasts, mind: any images (without: auto)",
+    )
+    group.add_argument(
+        "--threads", type=thread_count, metavar="N", help="CPU threads (without: all)"
+    )
+    group.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto or cpu (without: auto)"
+    )
+
+
+def config_of(args: argparse.Namespace) -> RegistrationConfig:
+    """Settings of ``--config`` or ``--preset``; a ConfigError comes before any file is read."""
+    if args.config and args.preset:
+        raise ConfigError("--config and --preset exclude each other; give one")
+    if args.config:
+        return RegistrationConfig.from_toml(args.config)
+    return RegistrationConfig.preset(args.preset or "default")
+
+
+def load_labels(path: str | None) -> Image | None:
+    """Label map, checked to hold whole numbers; None for None."""
+    if path is None:
+        return None
+    from optreg.io import load_image
+
+    image = load_image(path)
+    data = image.data
+    if data.dtype.kind == "f":
+        if (data != np.rint(data)).any():
+            raise InputError(f"{path}: holds fractions, so it is no label map; name a label map")
+        if np.abs(data).max() > np.iinfo(np.int32).max:
+            raise InputError(f"{path}: labels reach {np.abs(data).max():g}; 32-bit numbers at most")
+        data = data.astype(np.int32)
+    return Image(data, image.grid, image.name)
+
+
+def on_grid(image: Image, grid: Grid, what: str) -> Image:
+    """`image` on `grid`: itself where it is there already, else resampled by nearest neighbour."""
+    if image.grid.same_as(grid, tolerance=1e-2):
+        return image
+    if not _overlap(image.grid, grid):
+        raise GeometryError(
+            f"{image.name}: lies outside of {what}; check which image it belongs to"
+        )
+    from optreg.transform import DisplacementField
+
+    _log.warning("%s: is on another grid than %s; resampled by nearest neighbour", image.name, what)
+    return DisplacementField.identity(grid, image.grid).apply(image, "nearest")
+
+
+def landmark_pair(
+    fixed_path: str, moving_path: str, grid: Grid, moving_grid: Grid | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks of both images in voxels of `grid`: points of two tables, or two label maps.
+
+    Tables are matched by name where both have the same names, else row by row.
+    """
+    from optreg.io import read_landmarks
+
+    if not _is_table(fixed_path) and not _is_table(moving_path):
+        maps = [load_labels(path) for path in (fixed_path, moving_path)]
+        fixed, moving = (on_grid(m, grid, "the field").data for m in maps if m is not None)
+        return fixed, moving
+    if _is_table(fixed_path) != _is_table(moving_path):
+        raise InputError(f"{moving_path}: one table and one label map; give two of a kind")
+    first = read_landmarks(fixed_path, grid)
+    second = read_landmarks(moving_path, moving_grid or grid)
+    moving_vox = grid.world_to_voxel(second.mm)
+    if len(first.names) == len(set(first.names)) and set(first.names) == set(second.names):
+        order = [second.names.index(name) for name in first.names]
+        return first.vox, moving_vox[order]
+    if len(first.names) != len(second.names):
+        raise InputError(
+            f"{moving_path}: {len(second.names)} landmarks, {fixed_path} has {len(first.names)}; "
+            "each needs its counterpart"
+        )
+    return first.vox, moving_vox
+
+
+def _is_table(path: str) -> bool:
+    return str(path).lower().endswith((".csv", ".tsv", ".txt"))
+
+
+def _overlap(a: Grid, b: Grid) -> bool:
+    low = np.maximum(a.bounds_mm[0], b.bounds_mm[0])
+    return bool((low < np.minimum(a.bounds_mm[1], b.bounds_mm[1])).all())

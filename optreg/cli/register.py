@@ -1,0 +1,112 @@
+"""``optreg register``: a moving image onto a fixed one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from optreg.cli.console import example, new_parser, part, progress, require_together
+from optreg.cli.folder import check_folder, staged_folder
+from optreg.cli.inputs import add_engine_options, config_of, load_labels
+from optreg.cli.outcome import judge, pictures_wanted, print_outcome, write_outcome
+from optreg.errors import GeometryError
+
+__all__ = ["add_parser", "run"]
+
+_TEXT = """\
+Writes into the output folder: disp.nii.gz and inverse.nii.gz (voxels, challenge format),
+warped.nii.gz, config.toml, result.json, metrics.json, report.html and overview.png.
+
+""" + example(
+    "optreg register --fixed fixed.nii.gz --moving moving.nii.gz --output result",
+    "optreg register --fixed t1.nii.gz --moving flair.nii.gz --similarity tissue \\",
+    "    --fixed-labels t1_seg.nii.gz --moving-labels flair_seg.nii.gz --output result",
+)
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    parser = new_parser(commands, "register", "register a moving image onto a fixed one", _TEXT)
+    files = parser.add_argument_group("files")
+    files.add_argument("--fixed", required=True, metavar="IMAGE", help="image that stays")
+    files.add_argument("--moving", required=True, metavar="IMAGE", help="image that is warped")
+    files.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
+    files.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+    files.add_argument(
+        "--init",
+        metavar="FIELD",
+        help="start from this displacement field or ITK transform, or from "
+        "'moments': centres of mass aligned",
+    )
+    files.add_argument("--fixed-mask", metavar="IMAGE", help="register only where this is above 0")
+    files.add_argument("--fixed-labels", metavar="IMAGE", help="label map of the fixed image")
+    files.add_argument(
+        "--moving-labels", metavar="IMAGE", help="label map of the moving image: measured, warped"
+    )
+    files.add_argument(
+        "--format",
+        action="append",
+        choices=("l2r", "itk"),
+        default=[],
+        help="field format; itk is written besides l2r (ANTs, SimpleITK)",
+    )
+    files.add_argument("--volume", type=int, metavar="N", help="volume of 4-D images, from 0")
+    files.add_argument(
+        "--nan-to", type=float, metavar="VALUE", help="replace NaN and infinite voxels"
+    )
+    files.add_argument(
+        "--strict-grid", action="store_true", help="refuse a moving image on another grid"
+    )
+    files.add_argument(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="HTML report and overview picture (without: where matplotlib is installed)",
+    )
+    add_engine_options(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from optreg.io import load_image
+    from optreg.registration import register
+
+    require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
+    config = config_of(args)
+    pictures = pictures_wanted(args.report)
+    check_folder(args.output, args.overwrite)
+    fixed, moving = (
+        load_image(path, volume=args.volume, nan_to=args.nan_to)
+        for path in (args.fixed, args.moving)
+    )
+    if args.strict_grid and not moving.grid.same_as(fixed.grid):
+        raise GeometryError(
+            f"{args.moving}: is on another grid than {args.fixed}; leave out --strict-grid"
+        )
+    labels = load_labels(args.fixed_labels), load_labels(args.moving_labels)
+    mask = load_image(args.fixed_mask) if args.fixed_mask else None
+    with staged_folder(args.output, args.overwrite) as folder, progress(args.quiet) as report:
+        result = register(
+            fixed,
+            moving,
+            config=config,
+            similarity=args.similarity,
+            init=args.init,
+            fixed_mask=mask,
+            device=args.device,
+            threads=args.threads,
+            progress=part(report, 0.0, 0.8),
+        )
+        report("measuring", 0.8)
+        outcome = judge(result, *labels)
+        write_outcome(
+            folder,
+            outcome,
+            pictures=pictures,
+            report=part(report, 0.9, 1.0),
+            formats=tuple(args.format),
+        )
+    if not args.quiet:
+        print_outcome(outcome)
+        print(f"results in {Path(args.output)}")
+    return 0

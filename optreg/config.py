@@ -1,0 +1,321 @@
+"""Every parameter of a registration, in frozen and validated dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from optreg.errors import ConfigError
+
+__all__ = [
+    "PRESETS",
+    "ContinuousConfig",
+    "DiscreteConfig",
+    "PreprocessConfig",
+    "RegistrationConfig",
+    "RepairConfig",
+]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """Intensities and region of interest.
+
+    Attributes
+    ----------
+    percentile : float
+        Foreground intensities above this percentile are clipped.
+    margin_vox : int
+        Kept around the union of the foregrounds.
+    sharpness : float
+        Contrast of the soft tissue classes: distance of the two most similar class centres in
+        standard deviations of a class.
+    """
+
+    percentile: float = 99.0
+    margin_vox: int = 8
+    sharpness: float = 5.0
+
+    def __post_init__(self) -> None:
+        _require(50 < self.percentile <= 100, "preprocess.percentile: must be in (50, 100]")
+        _require(self.margin_vox >= 2, "preprocess.margin_vox: must be at least 2")
+        _require(0 < self.sharpness <= 100, "preprocess.sharpness: must be in (0, 100]")
+
+
+@dataclass(frozen=True)
+class DiscreteConfig:
+    """Coupled convex search that gives capture range.
+
+    Attributes
+    ----------
+    enabled : {"auto", "on", "off"}
+        "auto" keeps its result where it makes the images more alike than the given start does
+        by a margin.
+    grid_vox : int
+        Spacing of the control grid.
+    radius : int
+        Half width of the search window, in grid steps.
+    couplings : tuple of float
+        One round each: weight of the distance to the smoothed field.
+    mind_radius, mind_dilation : int
+        Of the MIND features.
+    """
+
+    enabled: str = "auto"
+    grid_vox: int = 4
+    radius: int = 4
+    couplings: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    mind_radius: int = 1
+    mind_dilation: int = 2
+
+    def __post_init__(self) -> None:
+        _require(
+            self.enabled in ("auto", "on", "off"), "discrete.enabled: must be auto, on or off"
+        )
+        for name in ("grid_vox", "radius", "mind_radius", "mind_dilation"):
+            _require(getattr(self, name) >= 1, f"discrete.{name}: must be at least 1")
+        _require(
+            len(self.couplings) > 0 and min(self.couplings) > 0,
+            "discrete.couplings: must be positive numbers",
+        )
+
+
+@dataclass(frozen=True)
+class ContinuousConfig:
+    """Symmetric diffeomorphic refinement; tuples hold one entry per level, coarse to fine.
+
+    Attributes
+    ----------
+    finest : {1, 2, 4}
+        Down-sampling of the last level against the images.
+    iterations : tuple of int
+        Steps per level; each level has half the resolution of the next.
+    step_vox : tuple of float
+        Longest step of a half field, in voxels of the level; at most 1.
+    step_tau : float
+        Force, in units of its root mean square, at which a step has 0.7 of that length.
+    force_sigma_vox, field_sigma_vox : tuple of float
+        Gaussian smoothing of the force (fluid) and of the field (diffusion) in each iteration.
+    volume_weight : tuple of float
+        Strength of the regularization of log J in each iteration.
+    radius_vox : tuple of int
+        Window of the local correlation.
+    eps : float
+        Product of variances under which a window counts as flat.
+    tissue_weight : float
+        Weight of the correlation of the tissue maps beside that of the intensities.
+    """
+
+    finest: int = 1
+    iterations: tuple[int, ...] = (60, 50, 7)
+    step_vox: tuple[float, ...] = (0.15, 0.15, 0.2)
+    step_tau: float = 1.0
+    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.73)
+    field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.5)
+    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.3)
+    radius_vox: tuple[int, ...] = (2, 2, 2)
+    eps: float = 1e-6
+    tissue_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.finest in (1, 2, 4), "continuous.finest: must be 1, 2 or 4")
+        levels = len(self.iterations)
+        _require(1 <= levels <= 6, "continuous.iterations: needs 1 to 6 levels")
+        for name in (
+            "step_vox", "force_sigma_vox", "field_sigma_vox", "volume_weight", "radius_vox",
+        ):  # fmt: skip
+            _require(
+                len(getattr(self, name)) == levels,
+                f"continuous.{name}: needs {levels} entries, one for each of iterations",
+            )
+        _require(min(self.iterations) >= 0, "continuous.iterations: must not be negative")
+        _require(0 < min(self.step_vox), "continuous.step_vox: must be positive")
+        _require(max(self.step_vox) <= 1, "continuous.step_vox: must be at most 1")
+        _require(min(self.force_sigma_vox) > 0, "continuous.force_sigma_vox: must be positive")
+        _require(min(self.field_sigma_vox) > 0, "continuous.field_sigma_vox: must be positive")
+        _require(
+            0 <= min(self.volume_weight) and max(self.volume_weight) < 0.6,
+            "continuous.volume_weight: must be in [0, 0.6)",
+        )
+        _require(
+            1 <= min(self.radius_vox) and max(self.radius_vox) <= 8,
+            "continuous.radius_vox: must be in 1 to 8",
+        )
+        _require(self.step_tau > 0, "continuous.step_tau: must be positive")
+        _require(self.eps > 0, "continuous.eps: must be positive")
+        _require(self.tissue_weight >= 0, "continuous.tissue_weight: must not be negative")
+
+
+@dataclass(frozen=True)
+class RepairConfig:
+    """Removal of folds from the exported fields.
+
+    Attributes
+    ----------
+    threshold : float
+        Every one of the ten finite-difference determinants ends above this.
+    max_rounds : int
+        Rounds of local smoothing before the whole field is smoothed.
+    """
+
+    threshold: float = 0.02
+    max_rounds: int = 200
+
+    def __post_init__(self) -> None:
+        _require(0 < self.threshold < 1, "repair.threshold: must be in (0, 1)")
+        _require(self.max_rounds >= 1, "repair.max_rounds: must be at least 1")
+
+
+@dataclass(frozen=True)
+class RegistrationConfig:
+    """All of the above.
+
+    Attributes
+    ----------
+    similarity : {"auto", "lncc", "tissue", "mind"}
+        "lncc": local correlation of intensities and of tissue maps (one contrast). "tissue": the
+        same after the moving classes have been given the fixed image's intensities (two
+        contrasts). "mind": squared difference of MIND features (any two images). "auto": "lncc"
+        where the intensities correlate over the whole image, else "tissue".
+    """
+
+    similarity: str = "auto"
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    discrete: DiscreteConfig = field(default_factory=DiscreteConfig)
+    continuous: ContinuousConfig = field(default_factory=ContinuousConfig)
+    repair: RepairConfig = field(default_factory=RepairConfig)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.similarity in ("auto", "lncc", "tissue", "mind"),
+            f"similarity: '{self.similarity}' is unknown; use auto, lncc, tissue or mind",
+        )
+
+    @classmethod
+    def preset(cls, name: str) -> RegistrationConfig:
+        """Configuration "fast", "default" or "accurate".
+
+        Raises
+        ------
+        ConfigError
+            Unknown name.
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"preset '{name}' is unknown; use {', '.join(PRESETS)}")
+        return PRESETS[name]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RegistrationConfig:
+        """Configuration from nested dicts; what is missing keeps its default.
+
+        A key ``preset`` says which preset the other entries change.
+
+        Raises
+        ------
+        ConfigError
+            Unknown key, wrong type, value out of range.
+        """
+        values = dict(values)
+        return _updated(cls.preset(values.pop("preset", "default")), values, "")
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> RegistrationConfig:
+        """Configuration from a TOML file with the layout of `to_toml`."""
+        try:
+            import tomllib
+        except ModuleNotFoundError:  # Python 3.10
+            import tomli as tomllib  # type: ignore[import-not-found, no-redef]
+        try:
+            with open(path, "rb") as stream:
+                values = tomllib.load(stream)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML ({error})") from error
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested dicts of plain values."""
+        return dataclasses.asdict(self)
+
+    def to_toml(self) -> str:
+        """Text that `from_toml` reads back to an equal configuration."""
+        tables = {k: v for k, v in self.to_dict().items() if isinstance(v, dict)}
+        lines = [f"{k} = {_toml(v)}" for k, v in self.to_dict().items() if k not in tables]
+        for name, table in tables.items():
+            lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items())]
+        return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _number(value: Any, like: Any, name: str) -> Any:
+    """The value with the type of the default it replaces."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(f"{name}: {value!r} is not a finite number")
+    if isinstance(like, int) and value != int(value):
+        raise ConfigError(f"{name}: {value!r} is not a whole number")
+    return type(like)(value)
+
+
+def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        name = prefix + key
+        if key not in {f.name for f in dataclasses.fields(config)}:
+            raise ConfigError(f"{name}: unknown parameter")
+        old = getattr(config, key)
+        if dataclasses.is_dataclass(old):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{name}: a table is needed")
+            changes[key] = _updated(old, value, name + ".")
+        elif isinstance(old, tuple):
+            if not isinstance(value, (list, tuple)):
+                raise ConfigError(f"{name}: a list is needed")
+            changes[key] = tuple(_number(v, old[0], name) for v in value)
+        elif isinstance(old, str):
+            if not isinstance(value, str):
+                raise ConfigError(f"{name}: {value!r} is not a text")
+            changes[key] = value
+        else:
+            changes[key] = _number(value, old, name)
+    return replace(config, **changes)
+
+
+PRESETS = {
+    "fast": RegistrationConfig(
+        continuous=ContinuousConfig(
+            finest=2,
+            iterations=(50, 30),
+            step_vox=(0.25, 0.25),
+            force_sigma_vox=(1.73, 1.73),
+            field_sigma_vox=(0.6, 0.55),
+            volume_weight=(0.2, 0.2),
+            radius_vox=(2, 2),
+        )
+    ),
+    "default": RegistrationConfig(),
+    "accurate": RegistrationConfig(
+        continuous=ContinuousConfig(
+            iterations=(100, 100, 40),
+            step_vox=(0.1, 0.1, 0.1),
+            field_sigma_vox=(0.5, 0.45, 0.4),
+            volume_weight=(0.2, 0.2, 0.3),
+        )
+    ),
+}

@@ -1,0 +1,64 @@
+"""A volume together with its place in the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg.errors import GeometryError, InputError
+from optreg.grid import Grid
+
+__all__ = ["Image"]
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Intensities or labels on a grid.
+
+    Parameters
+    ----------
+    data : (X, Y, Z) ndarray
+        Any real dtype; not copied.
+    grid : Grid
+        Its shape equals that of `data`.
+    name : str
+        What messages call it, as a rule the path it was read from.
+
+    Raises
+    ------
+    InputError
+        Not three axes.
+    GeometryError
+        Shape of `data` and of `grid` differ.
+    """
+
+    data: NDArray[Any]
+    grid: Grid
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        title = f"{self.name}: " if self.name else ""
+        if np.ndim(self.data) != 3:
+            raise InputError(
+                f"{title}array of {np.ndim(self.data)} dimensions; one 3-D volume is needed"
+            )
+        if np.shape(self.data) != self.grid.shape:
+            raise GeometryError(
+                f"{title}data {np.shape(self.data)} do not fit the grid {self.grid.shape}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along the array axes."""
+        return self.grid.shape
+
+    @classmethod
+    def from_array(cls, data: NDArray[Any], name: str = "") -> Image:
+        """Image of an array without geometry: 1 mm voxels, array axes = world axes."""
+        if np.ndim(data) != 3:
+            raise InputError(f"array of {np.ndim(data)} dimensions; one 3-D volume is needed")
+        nx, ny, nz = np.shape(data)
+        return cls(data, Grid.identity((nx, ny, nz)), name)

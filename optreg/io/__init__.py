@@ -1,0 +1,14 @@
+"""Files: images, displacement fields and landmarks in, and out again."""
+
+from optreg.io.fields import read_field, write_field
+from optreg.io.images import load_image, save_image
+from optreg.io.landmarks import Landmarks, read_landmarks
+
+__all__ = [
+    "Landmarks",
+    "load_image",
+    "read_field",
+    "read_landmarks",
+    "save_image",
+    "write_field",
+]

@@ -1,0 +1,174 @@
+"""MetaImage and NRRD through SimpleITK, whose world is LPS mm where ours is RAS mm."""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg.errors import InputError
+from optreg.io.files import PathLike, check_readable, largest_content
+
+__all__ = ["LPS", "lps_geometry", "lps_to_affine", "quiet_itk", "read_itk"]
+
+_LONGEST_HEADER = 1 << 16
+
+LPS = np.array([-1.0, -1.0, 1.0])
+"""Factor that turns RAS coordinates or vectors into LPS ones, and back."""
+
+
+def read_itk(path: PathLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Read a .mha or .nrrd file.
+
+    Returns
+    -------
+    array : (X, Y, Z) ndarray, further axes after them; channels last
+    affine : (4, 4) ndarray
+        Voxel to RAS mm.
+
+    Raises
+    ------
+    InputError
+        Damaged, voxels in another file, fewer than three axes, or voxels that are not real.
+    """
+    import SimpleITK as sitk
+
+    path = check_readable(path)
+    voxels = _attached_voxels(path)
+    with quiet_itk(path):
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.SetImageIO("NrrdImageIO" if path.suffix.lower() == ".nrrd" else "MetaImageIO")
+        reader.ReadImageInformation()
+        shape, channels = reader.GetSize(), reader.GetNumberOfComponents()
+        kind = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue())
+        if len(shape) < 3:
+            raise InputError(f"{path}: image of {len(shape)} dimensions; a 3-D volume is needed")
+        if min(shape) < 1:
+            raise InputError(f"{path}: header states impossible dimensions {shape}; file damaged")
+        bits = re.search(r"(\d+)-bit", kind)
+        if bits is None or "complex" in kind or "label" in kind:
+            raise InputError(f"{path}: voxels are {kind}; convert them to one real number a voxel")
+        size = math.prod(shape) * channels * int(bits[1]) // 8
+        # SimpleITK reserves the memory that the header asks for before it looks at the voxels.
+        if size > largest_content(path):
+            raise InputError(
+                f"{path}: header states {'x'.join(map(str, shape))} voxels, which a file of "
+                f"{path.stat().st_size} bytes cannot hold; file damaged or truncated"
+            )
+        _check_stream(path, voxels, size)
+        image = reader.Execute()
+    values = sitk.GetArrayFromImage(image)
+    spatial = tuple(range(len(shape)))[::-1]
+    array = np.ascontiguousarray(values.transpose(*spatial, *range(len(shape), values.ndim)))
+    return array, lps_to_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+
+def lps_to_affine(spacing: Any, origin: Any, direction: Any) -> NDArray[np.float64]:
+    """Voxel to RAS mm affine of ITK's description; axes beyond the third are dropped."""
+    n = len(spacing)
+    affine = np.eye(4)
+    affine[:3, :3] = (np.reshape(direction, (n, n)) * np.asarray(spacing))[:3, :3]
+    affine[:3, 3] = origin[:3]
+    affine[:3] *= LPS[:, None]
+    return affine
+
+
+def lps_geometry(
+    affine: NDArray[np.float64],
+) -> tuple[list[float], list[float], list[float]]:
+    """Spacing, origin and direction (9 numbers, by row) that ITK wants for a RAS mm affine."""
+    lps = affine[:3] * LPS[:, None]
+    spacing = np.sqrt((lps[:, :3] ** 2).sum(axis=0))
+    return spacing.tolist(), lps[:, 3].tolist(), (lps[:, :3] / spacing).ravel().tolist()
+
+
+@contextmanager
+def quiet_itk(path: PathLike) -> Iterator[None]:
+    """Turn ITK's exceptions into one-sentence InputErrors and keep its warnings off stderr."""
+    import SimpleITK as sitk
+
+    loud = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    except RuntimeError as err:
+        # The last line of an ITK message is the finding; the rest is C++ source positions.
+        lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+        finding = (
+            re.sub(r"^.*(?:ERROR|Error):\s*(?:\w+\(\w+\):\s*)?", "", lines[-1])
+            if lines
+            else "no reason given"
+        )
+        finding = finding.replace(str(path), "the file")
+        raise InputError(f"{path}: file damaged or not what its name says ({finding})") from err
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(loud)
+
+
+@dataclass(frozen=True)
+class _Attached:
+    """Where the voxels begin in the file, and whether they are plain or compressed."""
+
+    offset: int
+    raw: bool
+    deflated: bool
+
+
+def _attached_voxels(path: Path) -> _Attached:
+    """Refuse a header that sends the reader to another file, which may be any file at all."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+    if path.suffix.lower() == ".nrrd":
+        end = re.search(rb"\r?\n\r?\n", start)
+        head = start[: end.start()] if end else start
+        local = end and not re.search(rb"^data ?file *:", head, re.MULTILINE | re.IGNORECASE)
+        encoding = re.search(rb"^encoding: *(\w+)", head, re.MULTILINE | re.IGNORECASE)
+        word = encoding[1].lower() if encoding else b""
+        raw, deflated = word == b"raw", word in (b"gz", b"gzip")
+    else:
+        # The first one counts: what follows it is voxels.
+        end = re.search(rb"^ElementDataFile\s*=\s*(\S+)[^\n]*\n", start, re.MULTILINE)
+        local = end and end[1] == b"LOCAL"
+        head = start[: end.start()] if end else start
+        # MetaIO has room for ten axes and writes past it if the header states more.
+        if not re.search(rb"^NDims\s*=\s*[1-9]\s*$", head, re.MULTILINE):
+            raise InputError(f"{path}: file damaged or not a MetaImage (no usable NDims)")
+        deflated = bool(re.search(rb"^CompressedData\s*=\s*[Tt]", head, re.MULTILINE))
+        raw = not deflated and not re.search(rb"^BinaryData\s*=\s*[Ff]", head, re.MULTILINE)
+    if end is None:
+        raise InputError(f"{path}: file damaged or not what its name says (no end of the header)")
+    if not local:
+        raise InputError(f"{path}: its voxels are in another file; save it as one file")
+    return _Attached(end.end(), raw, deflated)
+
+
+def _check_stream(path: Path, voxels: _Attached, size: int) -> None:
+    """Raise unless the `size` bytes of voxels are all there and undamaged.
+
+    Of a compressed stream that breaks, ITK prints "Uncompress failed" and hands out whatever the
+    memory holds, or it ignores the checksum, depending on the format.
+    """
+    short = f"{path}: file damaged, its voxels are incomplete; copy it again"
+    if voxels.raw and path.stat().st_size - voxels.offset < size:
+        raise InputError(short)
+    if not voxels.deflated:
+        return
+    unpacker, total = zlib.decompressobj(47), 0
+    try:
+        with path.open("rb") as file:
+            file.seek(voxels.offset)
+            while total <= size and not unpacker.eof and (piece := file.read(1 << 16)):
+                total += len(unpacker.decompress(piece))
+    except zlib.error as err:
+        raise InputError(f"{path}: file damaged ({err}); copy or download it again") from err
+    if total != size or not unpacker.eof:
+        raise InputError(short)

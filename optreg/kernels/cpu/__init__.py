@@ -1,0 +1,40 @@
+"""Kernels for the CPU: numba, all cores, float32."""
+
+from optreg.kernels.cpu.field import compose_step, relax_volume, root_mean_square
+from optreg.kernels.cpu.invert import invert
+from optreg.kernels.cpu.jacobian import (
+    folding_sums,
+    jacobian_determinant,
+    jacobian_determinants,
+    minimum_determinant,
+)
+from optreg.kernels.cpu.labels import warp_labels
+from optreg.kernels.cpu.lncc import lncc
+from optreg.kernels.cpu.resample import downsample, upsample
+from optreg.kernels.cpu.smooth import box_filter, gaussian_filter
+from optreg.kernels.cpu.ssd import ssd
+from optreg.kernels.cpu.unfold import minimum_determinant_at, smooth_marked
+from optreg.kernels.cpu.warp import compose, warp, warp_nearest
+
+__all__ = [
+    "box_filter",
+    "compose",
+    "compose_step",
+    "downsample",
+    "folding_sums",
+    "gaussian_filter",
+    "invert",
+    "jacobian_determinant",
+    "jacobian_determinants",
+    "lncc",
+    "minimum_determinant",
+    "minimum_determinant_at",
+    "relax_volume",
+    "root_mean_square",
+    "smooth_marked",
+    "ssd",
+    "upsample",
+    "warp",
+    "warp_labels",
+    "warp_nearest",
+]

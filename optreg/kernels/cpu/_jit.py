@@ -1,0 +1,60 @@
+"""Numba decorators of the CPU kernels: one place for compiler options and the cache policy."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _cache_enabled() -> bool:
+    """Say whether compiled code can be kept on disk, pointing numba at a folder that takes it.
+
+    ``cache=True`` raises at import where neither the package folder nor the home folder is
+    writable (containers with an arbitrary user id and no HOME), so this is decided before any
+    decorator runs. NUMBA_CACHE_DIR, when set, is the user's decision and is only checked.
+    """
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return _writable(Path(os.environ["NUMBA_CACHE_DIR"]))
+    if _writable(Path(__file__).parent / "__pycache__"):
+        return True
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    if not _writable(user_cache / "optreg"):
+        return False
+    numba.config.CACHE_DIR = str(user_cache / "optreg")
+    return True
+
+
+CACHED = _cache_enabled()
+
+# No "nnan"/"ninf": a NaN has to stay visible, or a diverged field would look finite.
+_FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a serial helper that parallel kernels inline or call."""
+    return numba.njit(cache=CACHED, fastmath=_FASTMATH, error_model="numpy", nogil=True)(function)
+
+
+def parallel_jit(function: Callable[..., Any]) -> Any:
+    """Compile a kernel whose ``prange`` loops run on all numba threads.
+
+    Kernels keep every reduction inside one iteration of the parallel loop (one plane, one line),
+    so that results do not depend on the number of threads.
+    """
+    return numba.njit(
+        cache=CACHED, fastmath=_FASTMATH, error_model="numpy", parallel=True, nogil=True
+    )(function)

@@ -1,0 +1,35 @@
+"""How good a registration is: overlap, surfaces, landmarks, folding, inverse consistency."""
+
+from optreg.metrics.consistency import InverseConsistency, inverse_consistency
+from optreg.metrics.evaluate import evaluate
+from optreg.metrics.folding import (
+    FoldingSums,
+    count_folds,
+    folded_voxels,
+    ndv_percent,
+    sdlogj,
+    sdlogj_evaluator,
+)
+from optreg.metrics.landmarks import LandmarkErrors, tre_labels, tre_points
+from optreg.metrics.overlap import dice, mean_over_labels, warp_label_map
+from optreg.metrics.surface import hd95, surface_areas
+
+__all__ = [
+    "FoldingSums",
+    "InverseConsistency",
+    "LandmarkErrors",
+    "dice",
+    "evaluate",
+    "folded_voxels",
+    "count_folds",
+    "hd95",
+    "inverse_consistency",
+    "mean_over_labels",
+    "ndv_percent",
+    "sdlogj",
+    "sdlogj_evaluator",
+    "surface_areas",
+    "tre_labels",
+    "tre_points",
+    "warp_label_map",
+]

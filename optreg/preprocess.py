@@ -1,0 +1,141 @@
+"""From two images to normalized volumes on one cropped grid, ready for the stages."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg.config import PreprocessConfig
+from optreg.errors import GeometryError, InputError
+from optreg.image import Image
+from optreg.transform import DisplacementField
+
+__all__ = ["Box", "check_content", "foreground_box", "normalize", "onto_fixed_grid"]
+
+_log = logging.getLogger("optreg")
+_MINIMUM_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Box:
+    """Part of a grid; ``crop`` takes it out, ``paste`` puts a displacement field back."""
+
+    slices: tuple[slice, slice, slice]
+    full_shape: tuple[int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis."""
+        x, y, z = (s.stop - s.start for s in self.slices)
+        return x, y, z
+
+    def crop(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """The box of a volume (..., X, Y, Z); what lies outside the volume is zero."""
+        inside, pad = [], [(0, 0)] * (volume.ndim - 3)
+        for s, n in zip(self.slices, self.full_shape, strict=True):
+            inside.append(slice(max(s.start, 0), min(s.stop, n)))
+            pad.append((max(-s.start, 0), max(s.stop - n, 0)))
+        return np.ascontiguousarray(np.pad(volume[(..., *inside)], pad))
+
+    def paste(self, field: NDArray[Any]) -> NDArray[Any]:
+        """Field (3, x, y, z) on the full grid, its edge repeated outside the box.
+
+        Repeating keeps every derivative that leaves the box at zero, so it cannot fold.
+        """
+        index = [
+            np.clip(np.arange(n) - s.start, 0, s.stop - s.start - 1)
+            for s, n in zip(self.slices, self.full_shape, strict=True)
+        ]
+        return np.ascontiguousarray(
+            field[:, index[0][:, None, None], index[1][:, None], index[2]]
+        )
+
+
+def check_content(image: Image, role: str) -> None:
+    """Refuse what cannot be registered.
+
+    Raises
+    ------
+    InputError
+        Wrong type, too small, NaN or infinite values, nothing but zeros, one constant.
+    """
+    name = image.name or role
+    data = image.data
+    if data.dtype.kind not in "buif":
+        raise InputError(f"{name}: dtype {data.dtype} is not a real number; give one channel")
+    if min(data.shape) < _MINIMUM_SIZE:
+        raise InputError(f"{name}: shape {data.shape}; at least {_MINIMUM_SIZE} voxels per axis")
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        bad = ~np.isfinite(data)
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise InputError(f"{name}: {int(bad.sum())} NaN or infinite voxels, first at {first}")
+    low, high = data.min(), data.max()
+    if low == high:
+        what = "no foreground, all voxels are 0" if low == 0 else "constant image"
+        raise InputError(f"{name}: {what}; nothing to register")
+
+
+def onto_fixed_grid(fixed: Image, moving: Image) -> Image:
+    """Moving image resampled to the grid of the fixed one, through the world.
+
+    Raises
+    ------
+    GeometryError
+        The fields of view do not overlap.
+    """
+    if fixed.grid.same_as(moving.grid):
+        return moving
+    corners = []
+    for grid in (fixed.grid, moving.grid):
+        ends = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T
+        world = grid.voxel_to_world(ends)
+        corners.append((world.min(axis=0), world.max(axis=0)))
+    (low_f, high_f), (low_m, high_m) = corners
+    if (np.maximum(low_f, low_m) > np.minimum(high_f, high_m)).any():
+        boxes = [f"{np.round(a, 1).tolist()} to {np.round(b, 1).tolist()}" for a, b in corners]
+        raise GeometryError(
+            f"fields of view do not overlap: fixed {boxes[0]} mm, moving {boxes[1]} mm"
+        )
+    _log.info("moving %s resampled to the fixed grid %s", moving.shape, fixed.shape)
+    return DisplacementField.identity(fixed.grid, moving.grid).apply(moving, "linear")
+
+
+def normalize(data: NDArray[Any], config: PreprocessConfig) -> NDArray[np.float32]:
+    """Intensities scaled to 0..1: 0 is the background, 1 a high percentile of the foreground.
+
+    The background is zero, or the smallest value where there are negative ones. An intensity
+    scaling or, for images with negative values, a shift of the input leaves the result unchanged.
+    """
+    values = data.astype(np.float64, copy=False)
+    base = min(float(values.min()), 0.0)
+    foreground = values[values > base]
+    # A tenth of the voxels gives the percentile to well below the noise.
+    sample = foreground[:: max(1, len(foreground) // 500_000)]
+    top = float(np.percentile(sample, config.percentile))
+    if not top > base:
+        top = float(values.max())
+    out = (values - base) / (top - base)
+    return np.clip(out, 0.0, 1.0, out=out).astype(np.float32)
+
+
+def foreground_box(
+    fixed: NDArray[Any], moving: NDArray[Any], margin_vox: int, multiple: int
+) -> Box:
+    """Box around the foregrounds (> 0) of both volumes, sizes divisible by `multiple`.
+
+    It may reach beyond the grid, by less than `multiple` voxels an axis.
+    """
+    mask = (fixed > 0) | (moving > 0)
+    slices = []
+    for axis, n in enumerate(mask.shape):
+        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        low, high = max(int(used[0]) - margin_vox, 0), min(int(used[-1]) + 1 + margin_vox, n)
+        high = high + -(high - low) % multiple
+        shift = min(max(high - n, 0), low)  # stay inside the grid where there is room
+        low, high = low - shift, high - shift
+        slices.append(slice(low, high))
+    return Box((slices[0], slices[1], slices[2]), fixed.shape)  # type: ignore[arg-type]

@@ -1,0 +1,261 @@
+"""`register`: the whole pipeline on one screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg import continuous, discrete, features
+from optreg.config import RegistrationConfig
+from optreg.continuous.repair import repair_folds
+from optreg.errors import GeometryError, InputError
+from optreg.image import Image
+from optreg.kernels import Backend, get_backend, thread_limit
+from optreg.preprocess import Box, check_content, foreground_box, normalize, onto_fixed_grid
+from optreg.result import Registration, Status
+from optreg.transform import Affine, DisplacementField
+
+__all__ = ["register"]
+
+_log = logging.getLogger("optreg")
+ImageLike = Union[Image, NDArray[Any], str, "os.PathLike[str]"]
+Initial = Union[DisplacementField, Affine, NDArray[Any], str, "os.PathLike[str]"]
+
+_SAME_CONTRAST = 0.3
+"""Correlation of the intensities above which two images count as one contrast."""
+
+
+class _Clock:
+    """Seconds per stage and the progress of the whole."""
+
+    _SHARES = {"preprocess": 0.05, "discrete": 0.1, "features": 0.13, "refine": 0.9, "finish": 1.0}
+
+    def __init__(self, progress: Callable[[str, float], None] | None):
+        self.seconds: dict[str, float] = {}
+        self._report, self._from = progress, 0.0
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
+        low, high = self._from, self._SHARES[name]
+
+        def inside(fraction: float) -> None:
+            if self._report is not None:
+                self._report(name, low + fraction * (high - low))
+
+        start = time.perf_counter()
+        yield inside
+        self.seconds[name] = time.perf_counter() - start
+        self._from = high
+        inside(1.0)
+
+    def finish(self) -> dict[str, float]:
+        self.seconds["total"] = time.perf_counter() - self._start
+        return self.seconds
+
+
+def register(
+    fixed: ImageLike,
+    moving: ImageLike,
+    *,
+    preset: str = "default",
+    config: RegistrationConfig | None = None,
+    similarity: str | None = None,
+    init: Initial | None = None,
+    fixed_mask: ImageLike | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Registration:
+    """Find the diffeomorphic displacement that brings `moving` onto `fixed`.
+
+    Parameters
+    ----------
+    fixed, moving : Image, (X, Y, Z) ndarray or path
+        Images in one world; `moving` is resampled to the grid of `fixed` where they differ.
+        Arrays have 1 mm voxels and the same origin. Zero is background.
+    preset : {"fast", "default", "accurate"}
+        Which of the tuned configurations; ignored where `config` is given.
+    config : RegistrationConfig, optional
+        All parameters.
+    similarity : {"auto", "lncc", "tissue", "mind"}, optional
+        Overrides that of the configuration.
+    init : DisplacementField, Affine, (3, X, Y, Z) ndarray or path; "moments", optional
+        Where to start: a transform from the fixed to the moving image (another tool's or a
+        network's field is refined), or the text "moments" to align centres of mass.
+    fixed_mask : Image, ndarray or path, optional
+        Voxels of the fixed image (> 0) that are registered; the rest counts as background.
+    device : str
+        "auto" or "cpu".
+    threads : int, optional
+        CPU threads; all by default. The result does not depend on it.
+    progress : callable, optional
+        Called as ``progress(stage, fraction of the whole)``.
+
+    Returns
+    -------
+    Registration
+        Displacement, inverse, warped image, and how they came about.
+
+    Raises
+    ------
+    InputError
+        An image or the start cannot be used.
+    GeometryError
+        The images do not overlap in the world.
+    ConfigError
+        A parameter is out of range.
+    DeviceError
+        The device is not there.
+    """
+    config = config or RegistrationConfig.preset(preset)
+    if similarity is not None:
+        config = RegistrationConfig.from_dict({**config.to_dict(), "similarity": similarity})
+    backend, clock = get_backend(device), _Clock(progress)
+    with thread_limit(threads):
+        with clock.stage("preprocess"):
+            fixed, moving = as_image(fixed, "fixed"), as_image(moving, "moving")
+            check_content(fixed, "fixed")
+            check_content(moving, "moving")
+            start = _initial(init, fixed, moving)
+            fixed_cut, moving_cut, box = _prepare(fixed, moving, start, fixed_mask, config, backend)
+        with clock.stage("discrete"):
+            search = discrete.search(fixed_cut, moving_cut, config.discrete, backend)
+            searched = moving_cut if search is None else backend.kernels.warp(moving_cut, search[0])
+        with clock.stage("features"):
+            chosen = _choose(config.similarity, fixed_cut, searched)
+            pair = features.channels(fixed_cut, searched, chosen, config, backend)
+        history: list[dict[str, Any]] = []
+        with clock.stage("refine") as inside:
+            halves = _refine(pair, chosen, config, backend, history, inside)
+        with clock.stage("finish"):
+            fields, repaired = _finish(halves[:2], search, start, box, config, backend)
+        status = Status.CONVERGED if halves[2] else Status.DIVERGED
+        result = Registration.assemble(
+            fixed, moving, fields, status, history, config, chosen, repaired
+        )
+    result.timings.update(clock.finish())
+    return result
+
+
+def as_image(source: ImageLike, role: str) -> Image:
+    """Image of whatever `register` accepts."""
+    if isinstance(source, Image):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        from optreg.io import load_image
+
+        return load_image(Path(source))
+    return Image.from_array(np.asarray(source), role)
+
+
+def _initial(init: Initial | None, fixed: Image, moving: Image) -> DisplacementField | None:
+    """The start as a field on the fixed grid."""
+    if init is None:
+        return None
+    if isinstance(init, DisplacementField):
+        field = init
+    elif isinstance(init, Affine):
+        field = init.to_displacement(fixed.grid)
+    elif isinstance(init, (str, os.PathLike)):
+        if str(init) == "moments":
+            from optreg.affine.moments import align_moments
+
+            field = align_moments(fixed, moving).to_displacement(fixed.grid)
+        else:
+            from optreg.io import read_field
+
+            field = read_field(Path(init), fixed.grid)
+    else:
+        field = DisplacementField(np.asarray(init), fixed.grid)
+    if not field.fixed_grid.same_as(fixed.grid):
+        raise GeometryError("init is not on the grid of the fixed image; resample it first")
+    return DisplacementField(field.disp, fixed.grid)
+
+
+def _prepare(
+    fixed: Image,
+    moving: Image,
+    start: DisplacementField | None,
+    mask: ImageLike | None,
+    config: RegistrationConfig,
+    backend: Backend,
+) -> tuple[Any, Any, Box]:
+    """Normalized volumes of both images on the box around their foregrounds."""
+    onto = onto_fixed_grid(fixed, moving)
+    if not np.any(onto.data):
+        raise InputError(f"{moving.name or 'moving'}: no foreground on the grid of the fixed image")
+    if start is not None:
+        onto = start.apply(onto, "linear")
+    volumes = [normalize(image.data, config.preprocess) for image in (fixed, onto)]
+    if mask is not None:
+        keep = onto_fixed_grid(fixed, as_image(mask, "fixed_mask")).data > 0
+        if not (keep & (volumes[0] > 0)).any():
+            raise InputError("fixed_mask: covers no foreground of the fixed image")
+        volumes[0] = volumes[0] * keep
+    levels = len(config.continuous.iterations)
+    multiple = config.continuous.finest * 2 ** (levels - 1)
+    box = foreground_box(*volumes, config.preprocess.margin_vox, multiple)
+    fixed_cut, moving_cut = (backend.asarray(box.crop(v)) for v in volumes)
+    return fixed_cut, moving_cut, box
+
+
+def _choose(wanted: str, fixed: Any, moving: Any) -> str:
+    if wanted != "auto":
+        return wanted
+    correlation = features.global_correlation(fixed, moving)
+    chosen = "lncc" if correlation > _SAME_CONTRAST else "tissue"
+    _log.info("intensities correlate with %.2f: similarity %s", correlation, chosen)
+    return chosen
+
+
+def _refine(
+    pair: tuple[Any, Any],
+    chosen: str,
+    config: RegistrationConfig,
+    backend: Backend,
+    history: list[dict[str, Any]],
+    progress: Callable[[float], None],
+) -> tuple[Any, Any, bool]:
+    settings = config.continuous
+    for _ in range(settings.finest.bit_length() - 1):
+        pair = (backend.kernels.downsample(pair[0]), backend.kernels.downsample(pair[1]))
+    if chosen == "mind":
+        similarity = continuous.squared_difference()
+    else:
+        similarity = continuous.local_correlation((1.0, settings.tissue_weight), settings.eps)
+    return continuous.refine(*pair, similarity, settings, backend, history, progress)
+
+
+def _finish(
+    halves: tuple[Any, Any],
+    search: tuple[Any, Any] | None,
+    start: DisplacementField | None,
+    box: Box,
+    config: RegistrationConfig,
+    backend: Backend,
+) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], int]:
+    """Exported displacement and inverse on the full grid, free of folds."""
+    k = backend.kernels
+    forward, inverse = continuous.join_halves(*halves, backend)
+    for _ in range(config.continuous.finest.bit_length() - 1):
+        forward, inverse = k.upsample(forward, 2.0), k.upsample(inverse, 2.0)
+    if search is not None:
+        forward, inverse = k.compose(search[0], forward), k.compose(inverse, search[1])
+    fields = [box.paste(backend.asnumpy(f)) for f in (forward, inverse)]
+    if start is not None:
+        fields = [
+            k.compose(start.disp, fields[0]),
+            k.compose(fields[1], start.invert().disp),
+        ]
+    repaired = sum(repair_folds(f, config.repair, backend) for f in fields)
+    return (fields[0], fields[1]), repaired
+

@@ -1,0 +1,166 @@
+"""What a registration returns, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg.config import RegistrationConfig
+from optreg.errors import OutputError
+from optreg.image import Image
+from optreg.kernels import get_backend
+from optreg.transform import DisplacementField
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["Registration", "Status"]
+
+
+class Status(Enum):
+    """How a registration ended; the value is the sentence for a person."""
+
+    CONVERGED = "all levels were optimized"
+    DIVERGED = "a level diverged; the result of the level before it is kept"
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """Displacement, inverse and the story of a registration.
+
+    Attributes
+    ----------
+    disp : (3, X, Y, Z) float32 ndarray
+        ``warped(x) = moving(x + disp(x))``, in voxels of the fixed grid.
+    inverse : (3, X, Y, Z) float32 ndarray
+        ``fixed(y + inverse(y))`` looks like ``moving(y)``; also on the fixed grid.
+    fixed, moving : Image
+        As given.
+    status : Status
+        How it ended.
+    history : list of dict
+        One entry per iteration: stage, level (down-sampling factor), iteration, loss.
+    config : RegistrationConfig
+        All parameters.
+    similarity : str
+        "lncc", "tissue" or "mind": what "auto" chose.
+    quality : dict of str to float
+        Folding, regularity, inverse consistency and similarity of the exported field.
+    timings : dict of str to float
+        Seconds per stage and in total.
+    """
+
+    disp: NDArray[np.float32]
+    inverse: NDArray[np.float32]
+    fixed: Image
+    moving: Image
+    status: Status
+    history: list[dict[str, Any]]
+    config: RegistrationConfig
+    similarity: str
+    quality: dict[str, float]
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def assemble(
+        cls,
+        fixed: Image,
+        moving: Image,
+        fields: tuple[NDArray[np.float32], NDArray[np.float32]],
+        status: Status,
+        history: list[dict[str, Any]],
+        config: RegistrationConfig,
+        similarity: str,
+        repaired_voxels: int,
+    ) -> Registration:
+        """Result of the final fields, with the quality measured on them."""
+        quality = _quality(*fields, np.asarray(fixed.data) > 0)
+        quality["repaired_voxels"] = float(repaired_voxels)
+        if history:
+            finest = history[-1]["level"]
+            losses = [h["loss"] for h in history if h["level"] == finest]
+            quality["similarity_before"] = -history[0]["loss"]
+            quality["similarity_after"] = -losses[-1]
+        return cls(*fields, fixed, moving, status, history, config, similarity, quality)
+
+    @cached_property
+    def transform(self) -> DisplacementField:
+        """From the fixed to the moving image: warps moving images, carries fixed points."""
+        return DisplacementField(self.disp, self.fixed.grid, self.moving.grid)
+
+    @cached_property
+    def inverse_transform(self) -> DisplacementField:
+        """From the moving to the fixed world, on the fixed grid."""
+        return DisplacementField(self.inverse, self.fixed.grid)
+
+    @cached_property
+    def warped(self) -> NDArray[np.float32]:
+        """(X, Y, Z) the moving image on the fixed grid, in its own intensities."""
+        return self.transform.apply(self.moving, "linear").data
+
+    def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write fields, warped image, configuration and a summary.
+
+        ``disp.nii.gz`` and ``inverse.nii.gz`` (challenge format), ``warped.nii.gz``,
+        ``config.toml`` and ``result.json``, which comes last: where it is, the rest is complete.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written, or holds a result and `overwrite` is False.
+        """
+        from optreg import __version__
+        from optreg.io import save_image, write_field
+        from optreg.io.files import write_atomic
+
+        target = Path(folder)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{target}: cannot be created ({error.strerror})") from error
+        grid = self.fixed.grid
+        summary = {
+            "optreg": __version__,
+            "status": self.status.name.lower(),
+            "message": self.status.value,
+            "similarity": self.similarity,
+            "fixed": self.fixed.name,
+            "moving": self.moving.name,
+            "quality": self.quality,
+            "timings_s": self.timings,
+            "config": self.config.to_dict(),
+            "history": self.history,
+        }
+        write_field(target / "disp.nii.gz", self.disp, grid, overwrite=overwrite)
+        write_field(target / "inverse.nii.gz", self.inverse, grid, overwrite=overwrite)
+        save_image(target / "warped.nii.gz", self.warped, grid, overwrite=overwrite)
+        for name, text in (
+            ("config.toml", self.config.to_toml()),
+            ("result.json", json.dumps(summary, indent=1)),
+        ):
+            write_atomic(target / name, [text.encode()], overwrite)
+
+
+def _quality(
+    disp: NDArray[np.float32], inverse: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Folding and regularity in the whole grid and in the foreground of the fixed image."""
+    k = get_backend("cpu").kernels
+    sums, back = k.folding_sums(disp), k.folding_sums(inverse)
+    log_j = np.log(np.maximum(k.jacobian_determinant(disp)[mask], 1e-9))
+    error = np.sqrt(np.square(k.compose(inverse, disp)[:, mask]).sum(axis=0))
+    return {
+        "ndv_percent": 100.0 * sums.negative_volume / max(sums.mask_voxels, 1),
+        "folded_voxels": float(sums.folded_voxels),
+        "inverse_folded_voxels": float(back.folded_voxels),
+        "sdlogj": float(log_j.std()),
+        "inverse_consistency_mean_vox": float(error.mean()),
+        "inverse_consistency_p99_vox": float(np.percentile(error, 99)),
+    }

@@ -1,0 +1,239 @@
+"""Displacement fields in the one convention used inside the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from optreg import kernels
+from optreg.errors import ConfigError, GeometryError, InputError
+from optreg.grid import Grid
+from optreg.image import Image
+from optreg.transform.sampling import map_field, outside, rotate, warp_labels_linear
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+__all__ = ["DisplacementField", "Interpolation"]
+
+Interpolation = Literal["linear", "nearest", "label"]
+_Volume = TypeVar("_Volume", Image, NDArray[Any])
+
+
+@dataclass(frozen=True, eq=False)
+class DisplacementField:
+    """Dense map from the fixed to the moving image: ``warped(x) = moving(x + disp(x))``.
+
+    Parameters
+    ----------
+    disp : (3, X, Y, Z) ndarray
+        Displacements in voxels of `fixed_grid`, components in array axis order. Stored as float32.
+    fixed_grid : Grid
+        Where the displacements are given.
+    moving_grid : Grid, optional
+        Grid of the moving image, if it is another one. `disp` stays in voxels of the fixed grid
+        then, that is, it is a displacement in the world; the change of grid is applied on top.
+
+    Raises
+    ------
+    InputError
+        Shape or type is wrong, or a displacement is NaN or infinite.
+    """
+
+    disp: NDArray[np.float32]
+    fixed_grid: Grid
+    moving_grid: Grid | None = None
+
+    def __post_init__(self) -> None:
+        disp = np.asarray(self.disp)
+        if disp.shape != (3, *self.fixed_grid.shape):
+            raise InputError(
+                f"displacement field of shape {disp.shape}; {(3, *self.fixed_grid.shape)} is needed"
+            )
+        _require_two_voxels(disp.shape[1:])
+        if disp.dtype.kind not in "iuf":
+            raise InputError(f"displacement field of type {disp.dtype}; real numbers are needed")
+        with np.errstate(over="ignore"):
+            disp = np.ascontiguousarray(disp, np.float32)
+        if not np.isfinite(disp).all():
+            count = int((~np.isfinite(disp)).sum())
+            raise InputError(f"displacement field holds {count} NaN or infinite values")
+        object.__setattr__(self, "disp", disp)
+
+    @classmethod
+    def identity(cls, fixed_grid: Grid, moving_grid: Grid | None = None) -> DisplacementField:
+        """The field that moves nothing in the world."""
+        return cls(np.zeros((3, *fixed_grid.shape), np.float32), fixed_grid, moving_grid)
+
+    @classmethod
+    def from_mm(
+        cls, vectors: NDArray[Any], fixed_grid: Grid, moving_grid: Grid | None = None
+    ) -> DisplacementField:
+        """Field of displacements (3, X, Y, Z) in RAS mm on `fixed_grid`."""
+        inverse = np.linalg.inv(fixed_grid.affine[:3, :3])
+        with np.errstate(over="ignore", invalid="ignore"):  # judged by the constructor
+            return cls(rotate(inverse, vectors), fixed_grid, moving_grid)
+
+    def to_mm(self) -> NDArray[np.float32]:
+        """(3, X, Y, Z) displacements in RAS mm."""
+        return rotate(self.fixed_grid.affine[:3, :3], self.disp)
+
+    @property
+    def source_grid(self) -> Grid:
+        """Grid of the moving image."""
+        return self.fixed_grid if self.moving_grid is None else self.moving_grid
+
+    def apply(
+        self,
+        image: _Volume,
+        interpolation: Interpolation = "linear",
+        fill: float | None = 0.0,
+    ) -> _Volume:
+        """Resample a moving image onto the fixed grid, in one interpolation.
+
+        Parameters
+        ----------
+        image : Image or (X, Y, Z) ndarray
+            An Image may be on any grid of the moving world; an array is on the moving grid.
+        interpolation : {"linear", "nearest", "label"}
+            "linear" for intensities. "nearest" for anything that must not be averaged. "label" for
+            label maps: the label that linear interpolation gives the largest share, with smoother
+            borders than "nearest".
+        fill : float or None
+            Value where the moving image has none; None repeats its edge.
+
+        Returns
+        -------
+        Image or (X, Y, Z) ndarray
+            As given; "linear" gives float32, the others keep the type.
+
+        Raises
+        ------
+        GeometryError
+            An array that does not have the shape of the moving grid.
+        """
+        if isinstance(image, Image):
+            data = self._sample(image.data, image.grid, interpolation, fill)
+            return Image(data, self.fixed_grid, image.name)
+        if image.shape != self.source_grid.shape:
+            raise GeometryError(
+                f"array of shape {image.shape}; the moving grid has {self.source_grid.shape}"
+            )
+        return self._sample(image, self.source_grid, interpolation, fill)
+
+    def to_points(self, points_vox: ArrayLike) -> NDArray[np.float64]:
+        """(N, 3) voxel positions in the moving image of voxel positions in the fixed one.
+
+        The field is interpolated linearly; outside its grid the value at the edge holds.
+        """
+        return self.source_grid.world_to_voxel(self._points_to_world(points_vox))
+
+    def to_points_mm(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """(N, 3) RAS mm in the moving image of RAS mm positions in the fixed one."""
+        return self._points_to_world(self.fixed_grid.world_to_voxel(points_mm))
+
+    def compose(self, other: DisplacementField) -> DisplacementField:
+        """First `other`, then this one: ``self(other(x))``, on the fixed grid of `other`.
+
+        ``a.compose(b).apply(image)`` is ``b.apply(a.apply(image))`` with one interpolation instead
+        of two. The grids may differ; the two are joined in the world.
+        """
+        cpu = kernels.get_backend("cpu").kernels
+        if self.fixed_grid.same_as(other.fixed_grid):
+            joined = cpu.compose(self.disp, other.disp)
+            return DisplacementField(joined, other.fixed_grid, self.moving_grid)
+        onto_self = other.fixed_grid.matrix_to(self.fixed_grid)
+        # x -> position in this grid -> moved there -> back to voxels of the other grid.
+        inner = map_field(onto_self, other.disp)
+        moved = inner + cpu.warp(self.disp, inner)
+        # `moved` counts from x, so the way back is an affine map of x + moved(x).
+        joined = map_field(np.linalg.inv(onto_self), moved)
+        return DisplacementField(joined, other.fixed_grid, self.source_grid)
+
+    def resample_to(self, fixed_grid: Grid) -> DisplacementField:
+        """The same map between the worlds, given on another fixed grid."""
+        return self.compose(DisplacementField.identity(fixed_grid))
+
+    def invert(
+        self, initial: DisplacementField | None = None, **settings: Any
+    ) -> DisplacementField:
+        """Map from the moving to the fixed world, on this fixed grid.
+
+        Parameters
+        ----------
+        initial : DisplacementField, optional
+            Where the iteration starts, e.g. the inverse of a similar field.
+        **settings
+            ``iterations`` and ``tolerance`` (voxels) of the kernel `invert`.
+        """
+        if initial is not None and not initial.fixed_grid.same_as(self.fixed_grid):
+            raise GeometryError("initial inverse is on another grid; use resample_to first")
+        start = None if initial is None else initial.disp
+        inverse = kernels.get_backend("cpu").kernels.invert(self.disp, initial=start, **settings)
+        return DisplacementField(inverse, self.fixed_grid)
+
+    def jacobian(self) -> NDArray[np.float32]:
+        """(X, Y, Z) local change of volume: central-difference determinant, 1 where none."""
+        return kernels.get_backend("cpu").kernels.jacobian_determinant(self.disp)
+
+    def to_sitk(self) -> sitk.DisplacementFieldTransform:
+        """The map as a SimpleITK transform (LPS mm), for ``sitk.Resample`` and others."""
+        import SimpleITK as sitk
+
+        lps = np.array([-1.0, -1.0, 1.0])
+        vectors = self.to_mm().astype(np.float64) * lps[:, None, None, None]
+        image = sitk.GetImageFromArray(vectors.transpose(3, 2, 1, 0), isVector=True)
+        image.SetSpacing(self.fixed_grid.spacing.tolist())
+        image.SetOrigin((self.fixed_grid.affine[:3, 3] * lps).tolist())
+        image.SetDirection((self.fixed_grid.directions * lps[:, None]).ravel().tolist())
+        return sitk.DisplacementFieldTransform(image)
+
+    def _points_to_world(self, points_vox: ArrayLike) -> NDArray[np.float64]:
+        points = np.asarray(points_vox, float)
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise InputError(f"points of shape {points.shape}; (N, 3) is needed")
+        shift = [
+            ndimage.map_coordinates(part, points.T, np.float64, order=1, mode="nearest")
+            for part in self.disp
+        ]
+        return self.fixed_grid.voxel_to_world(points + np.stack(shift, axis=1))
+
+    def _sample(
+        self, data: NDArray[Any], grid: Grid, interpolation: Interpolation, fill: float | None
+    ) -> NDArray[Any]:
+        _require_two_voxels(data.shape)
+        disp = self.disp
+        if not grid.same_as(self.fixed_grid):
+            disp = map_field(self.fixed_grid.matrix_to(grid), disp)
+        cpu = kernels.get_backend("cpu").kernels
+        if interpolation == "linear":
+            out = cpu.warp(_plain(data).astype(np.float32, copy=False), disp)
+        elif interpolation == "nearest":
+            out = cpu.warp_nearest(_plain(data), disp)
+        elif interpolation == "label":
+            out = warp_labels_linear(_plain(data), disp)
+        else:
+            raise ConfigError(
+                f"interpolation '{interpolation}' does not exist; use linear, nearest or label"
+            )
+        if fill is not None:
+            out[outside(disp, data.shape)] = fill
+        return out
+
+
+def _plain(data: NDArray[Any]) -> NDArray[Any]:
+    """`data` as compiled code can take it: contiguous, native byte order, no half floats."""
+    if data.dtype.kind not in "biuf":
+        raise InputError(f"volume of type {data.dtype}; real numbers are needed")
+    dtype = np.dtype(np.float32) if data.dtype == np.float16 else data.dtype.newbyteorder("=")
+    return np.ascontiguousarray(data, dtype)
+
+
+def _require_two_voxels(shape: tuple[int, ...]) -> None:
+    """Linear interpolation reads a voxel and its next one, along every axis."""
+    if min(shape) < 2:
+        raise GeometryError(f"volume of {shape} voxels; at least 2 along each axis are needed")

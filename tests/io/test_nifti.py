@@ -1,0 +1,107 @@
+"""Geometry in NIfTI headers, sound and faulty."""
+
+import logging
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.testing import assert_allclose, assert_array_equal
+
+from optreg.errors import GeometryError
+from optreg.io import load_image
+
+
+def test_sform_wins_over_qform_and_says_so(write, oblique_grid, caplog):
+    path = write(qform_code=1, qoffset_x=99)
+    with caplog.at_level(logging.WARNING, "optreg"):
+        image = load_image(path)
+    assert_allclose(image.grid.affine, oblique_grid.affine, atol=1e-5)
+    assert "sform and qform disagree; the sform is used" in caplog.text
+    assert str(path) in caplog.text
+
+
+def test_agreeing_sform_and_qform_are_silent(tmp_path, voxels, oblique_grid, caplog):
+    image = nib.Nifti1Image(voxels, oblique_grid.affine)
+    image.set_qform(oblique_grid.affine, 1)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, tmp_path / "a.nii")
+    load_image(tmp_path / "a.nii")
+    assert caplog.text == ""
+
+
+def test_qform_alone(tmp_path, voxels, oblique_grid):
+    image = nib.Nifti1Image(voxels, None)
+    image.set_qform(oblique_grid.affine, 1)
+    image.set_sform(None, 0)
+    nib.save(image, tmp_path / "a.nii")
+    read = load_image(tmp_path / "a.nii").grid
+    assert_allclose(read.affine, oblique_grid.affine, atol=1e-4)
+    physical = sitk.ReadImage(str(tmp_path / "a.nii")).TransformIndexToPhysicalPoint((1, 2, 3))
+    assert_allclose(read.voxel_to_world([1, 2, 3]), np.array(physical) * [-1, -1, 1], atol=1e-3)
+
+
+def test_neither_form_takes_voxel_sizes_with_a_warning(write, caplog):
+    path = write(sform_code=0, qform_code=0, pixdim=[1, 1, 2, 3, 0, 0, 0, 0])
+    assert_array_equal(load_image(path).grid.affine, np.diag([1, 2, 3, 1]))
+    assert "codes are both 0" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "factor", "word"), [(1, 1000, "metre"), (3, 1e-3, "micron"), (0, 1, "mm assumed")]
+)
+def test_units_become_mm(write, oblique_grid, caplog, code, factor, word):
+    path = write(xyzt_units=code | 8)
+    with caplog.at_level(logging.INFO, "optreg"):
+        image = load_image(path)
+    assert_allclose(image.grid.affine[:3], oblique_grid.affine[:3] * factor, rtol=1e-5)
+    assert word in caplog.text
+
+
+def test_negative_voxel_size_is_mended(write, oblique_grid, caplog):
+    header = nib.load(write(affine=np.diag([2.0, 2, 2, 1]))).header
+    path = write(
+        affine=np.diag([2.0, 2, 2, 1]),
+        sform_code=0,
+        qform_code=1,
+        pixdim=np.where(np.arange(8) == 2, -1, 1) * header["pixdim"],
+    )
+    assert_allclose(load_image(path).grid.affine, np.diag([2, 2, 2, 1]), atol=1e-6)
+    assert "negative voxel size" in caplog.text
+
+
+def test_wrong_qfac_counts_as_one(tmp_path, write, oblique_grid, caplog):
+    path = write(
+        affine=np.diag([1.0, 2, 3, 1]),
+        sform_code=0,
+        qform_code=1,
+        pixdim=[0.5, 1, 2, 3, 0, 0, 0, 0],
+    )
+    assert_allclose(load_image(path).grid.affine, np.diag([1, 2, 3, 1]), atol=1e-6)
+    assert "qfac (pixdim[0]) is 0.5; 1 is used" in caplog.text
+
+
+@pytest.mark.parametrize("size", [0, np.nan, np.inf])
+@pytest.mark.parametrize("sform_code", [0, 2])
+def test_zero_voxel_size_is_refused(write, size, sform_code):
+    path = write(pixdim=[1, 1, size, 1, 0, 0, 0, 0], sform_code=sform_code)
+    with pytest.raises(GeometryError, match="voxel size"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0, 0], [np.nan, 0, 0, 0], [1e30, 0, 0, 0]])
+def test_unusable_sform_is_refused(write, row):
+    path = write(srow_x=row)
+    with pytest.raises(GeometryError, match=r"scan\.nii: affine"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("quaternion", [(1, 1, 1), (np.nan, 0, 0)])
+def test_invalid_quaternion(write, oblique_grid, caplog, quaternion):
+    b, c, d = quaternion
+    broken = {"qform_code": 1, "quatern_b": b, "quatern_c": c, "quatern_d": d}
+    with pytest.raises(GeometryError, match="quaternion"):
+        load_image(write(sform_code=0, **broken))
+    image = load_image(write(**broken))
+    assert_allclose(image.grid.affine, oblique_grid.affine, atol=1e-5)
+    assert "the sform is used" in caplog.text

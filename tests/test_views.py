@@ -1,0 +1,152 @@
+"""Planes, orientation and the volumes behind the pictures."""
+
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from optreg.grid import Grid
+from optreg.image import Image
+from optreg.transform import DisplacementField
+from optreg.views import PLANES, Canonical, collect, foreground, nice_limit, tissue_levels
+
+AXIAL, CORONAL, SAGITTAL = PLANES
+
+
+def oriented(code, shape=(6, 7, 8), spacing=(1.0, 2.0, 3.0)):
+    """A grid whose array axes point where `code` says."""
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, letter in enumerate(code):
+        world = next(w for w, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
+        affine[world, axis] = spacing[axis] * (1 if letter in "RAS" else -1)
+    return Grid(shape, affine)
+
+
+def result_of(fixed, moving, disp):
+    """The part of a registration that pictures are made from."""
+    transform = DisplacementField(disp, fixed.grid, moving.grid)
+    warped = transform.apply(moving).data
+    return SimpleNamespace(
+        fixed=fixed, moving=moving, disp=disp, warped=warped, transform=transform
+    )
+
+
+@pytest.mark.parametrize("code", ["RAS", "LPS", "PIR", "SLA", "AIL"])
+def test_canonical_order_is_that_of_nibabel(code, rng):
+    grid = oriented(code)
+    data = rng.random(grid.shape)
+    expected = nibabel.as_closest_canonical(nibabel.Nifti1Image(data, grid.affine))
+    way = Canonical(grid)
+    np.testing.assert_array_equal(way.volume(data), expected.get_fdata())
+    np.testing.assert_allclose(way.spacing, expected.header.get_zooms())
+
+
+@given(st.sampled_from(["RAS", "LPS", "PIR", "SLA", "AIL", "RSP"]), st.integers(0, 2**32 - 1))
+def test_canonical_positions_lead_where_the_field_leads(code, seed):
+    grid = oriented(code)
+    rng = np.random.default_rng(seed)
+    disp = rng.uniform(-1, 1, (3, *grid.shape)).astype(np.float32)
+    way = Canonical(grid)
+    # Where a voxel is in the world and where it is sent: canonical order must not change either.
+    here = np.moveaxis(np.indices(grid.shape).astype(float), 0, -1)
+    target_mm = grid.voxel_to_world(here + np.moveaxis(disp, 0, -1))
+    here_mm = grid.voxel_to_world(here)
+    origin = np.array([way.volume(here_mm[..., a])[0, 0, 0] for a in range(3)])
+    got = np.moveaxis(way.positions(disp), 0, -1) * way.spacing + origin
+    expected = np.stack([way.volume(target_mm[..., a]) for a in range(3)], axis=-1)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_pictures_show_left_on_the_left_and_top_on_top():
+    grid = oriented("LPI", spacing=(1.0, 1.0, 1.0))
+    mm = grid.voxel_to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
+    way = Canonical(grid)
+    right, front, top = (way.volume(mm[..., a]) for a in range(3))
+    for plane in (AXIAL, CORONAL):
+        assert (np.diff(plane.picture(right, 3), axis=1) > 0).all(), "left is not on the left"
+    assert (np.diff(SAGITTAL.picture(front, 3), axis=1) > 0).all()
+    assert (np.diff(AXIAL.picture(front, 3), axis=0) < 0).all(), "front is not on top"
+    for plane in (CORONAL, SAGITTAL):
+        assert (np.diff(plane.picture(top, 3), axis=0) < 0).all()
+
+
+def test_difference_is_blind_to_contrast_and_sees_displacement(blobs, smooth_disp):
+    warp = DisplacementField(smooth_disp, blobs.grid)
+    fixed = Image(warp.apply(blobs).data, blobs.grid)
+    # Inverted and bent: another contrast of the same anatomy, zero outside.
+    other = np.where(blobs.data > 0, 700 - 500 * np.sqrt(blobs.data), 0).astype(np.float32)
+    views = collect(result_of(fixed, Image(other, blobs.grid), smooth_disp))
+    heart = ndimage.binary_erosion(views.inside, iterations=3)
+    assert views.after[heart].mean() < 0.07
+    assert views.before[heart].mean() > 2 * views.after[heart].mean()
+
+
+def test_volumes_are_cropped_alike_and_scaled(blobs, smooth_disp):
+    image = Image(np.pad(blobs.data, 12), Grid.identity(tuple(n + 24 for n in blobs.shape)))
+    labels = (image.data > 0.5).astype(np.uint8)
+    views = collect(result_of(image, image, np.pad(smooth_disp, ((0, 0), *[(12, 12)] * 3))), labels)
+    assert all(n < m for n, m in zip(views.fixed.shape, image.shape, strict=True))
+    for name in ("fixed", "moving", "warped", "before", "after"):
+        volume = getattr(views, name)
+        assert volume.shape == views.fixed.shape and 0 <= volume.min() <= volume.max() <= 1
+    assert views.labels["fixed"].shape == views.fixed.shape
+    assert views.labels["fixed"].sum() == labels.sum()
+
+
+def test_log_jacobian_and_folds():
+    grid = Grid.identity((20, 20, 20))
+    x = np.indices(grid.shape, dtype=np.float32)[0]
+    fixed = Image(np.ones(grid.shape, np.float32), grid)
+    disp = np.zeros((3, *grid.shape), np.float32)
+    disp[0] = 0.1 * x
+    views = collect(result_of(fixed, fixed, disp))
+    np.testing.assert_allclose(views.log_jacobian[2:-2], np.log(1.1), rtol=1e-3)
+    assert not views.folded.any()
+    disp[0] = -2 * x
+    views = collect(result_of(fixed, fixed, disp))
+    assert views.folded[2:-2].all() and np.isfinite(views.log_jacobian).all()
+
+
+def test_moving_image_on_another_grid_is_shown_where_it_is(blobs):
+    fine = ndimage.zoom(blobs.data, 2, order=1, grid_mode=True, mode="nearest")
+    grid = Grid(fine.shape, blobs.grid.affine @ np.diag([0.5, 0.5, 0.5, 1]))
+    shifted = grid.affine.copy()
+    shifted[:3, 3] -= 0.25
+    still = np.zeros((3, *blobs.shape), np.float32)
+    views = collect(result_of(blobs, Image(fine, Grid(fine.shape, shifted)), still))
+    assert np.abs(views.moving - views.fixed)[views.inside].mean() < 0.05
+
+
+def test_foreground_of_stripped_and_of_whole_heads(blobs, rng):
+    np.testing.assert_array_equal(foreground(blobs.data), blobs.data > 0)
+    noisy = rng.normal(10, 1, (20, 20, 20))
+    noisy[5:15, 5:15, 5:15] += 100
+    np.testing.assert_array_equal(foreground(noisy), noisy > 50)
+
+
+def test_outlines_run_between_the_tissues():
+    volume = np.zeros((30, 30, 30), np.float32)
+    volume[2:28, 2:28, 2:28], volume[6:24, 6:24, 6:24] = 0.2, 0.5
+    volume[10:20, 10:20, 10:20] = 0.9
+    rim, border = tissue_levels(volume, volume > 0)
+    assert 0 < rim < 0.2 and 0.5 < border < 0.9
+    assert tissue_levels(volume, np.zeros(volume.shape, bool)) == []
+
+
+@given(st.floats(0, 3))
+def test_ends_of_scales_hold_the_value(value):
+    assert value <= nice_limit(value) <= max(3 * value, 0.1)
+
+
+def test_slices_are_inside_and_ordered(blobs, smooth_disp):
+    views = collect(result_of(blobs, blobs, smooth_disp))
+    for plane in PLANES:
+        picks = views.slices(plane, 12)
+        assert len(picks) == 12 and picks == sorted(set(picks))
+        assert all(views.inside.take(i, axis=plane.axis).any() for i in picks)
+        assert picks[0] <= views.fullest(plane) <= picks[-1]
