@@ -1,6 +1,7 @@
-"""Learning-free, fold-free deformable registration of 3-D images.
+"""Training-free, diffeomorphic registration of brain MRI.
 
-Names are imported on first use: ``import optreg`` itself takes next to nothing.
+The names below are imported on first use, so that ``import optreg`` costs nothing and a machine
+that lacks an optional library can still use the rest.
 """
 
 from __future__ import annotations
@@ -14,41 +15,40 @@ if TYPE_CHECKING:
     from optreg.image import Image
     from optreg.metrics import evaluate
     from optreg.registration import register
-    from optreg.result import Registration, Status
-    from optreg.transform import Affine, DisplacementField
+    from optreg.result import Registration
+    from optreg.transform import DisplacementField
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Affine": "optreg.transform",
-    "DisplacementField": "optreg.transform",
-    "Grid": "optreg.grid",
-    "Image": "optreg.image",
-    "Registration": "optreg.result",
-    "RegistrationConfig": "optreg.config",
-    "Status": "optreg.result",
-    "evaluate": "optreg.metrics",
-    "register": "optreg.registration",
-}
-
 __all__ = [
-    "Affine",
     "DisplacementField",
     "Grid",
     "Image",
     "Registration",
     "RegistrationConfig",
-    "Status",
+    "__version__",
     "evaluate",
     "register",
 ]
 
+_HOMES = {
+    "DisplacementField": "transform",
+    "Grid": "grid",
+    "Image": "image",
+    "Registration": "result",
+    "RegistrationConfig": "config",
+    "evaluate": "metrics",
+    "register": "registration",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module 'optreg' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
+    value = getattr(import_module(f"optreg.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted(set(globals()) | set(__all__))

@@ -57,8 +57,8 @@ class DiscreteConfig:
     Attributes
     ----------
     enabled : {"auto", "on", "off"}
-        "auto" keeps its result where it makes the images more alike than the given start does
-        by a margin.
+        "auto" searches where the foregrounds hardly overlap: affinely aligned images gain nothing
+        from it.
     grid_vox : int
         Spacing of the control grid.
     radius : int
@@ -82,6 +82,7 @@ class DiscreteConfig:
         )
         for name in ("grid_vox", "radius", "mind_radius", "mind_dilation"):
             _require(getattr(self, name) >= 1, f"discrete.{name}: must be at least 1")
+        _require(self.grid_vox in (1, 2, 4, 8), "discrete.grid_vox: must be 1, 2, 4 or 8")
         _require(
             len(self.couplings) > 0 and min(self.couplings) > 0,
             "discrete.couplings: must be positive numbers",

@@ -202,7 +202,8 @@ def _prepare(
             raise InputError("fixed_mask: covers no foreground of the fixed image")
         volumes[0] = volumes[0] * keep
     levels = len(config.continuous.iterations)
-    multiple = config.continuous.finest * 2 ** (levels - 1)
+    # Both are powers of two.
+    multiple = max(config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox)
     box = foreground_box(*volumes, config.preprocess.margin_vox, multiple)
     fixed_cut, moving_cut = (backend.asarray(box.crop(v)) for v in volumes)
     return fixed_cut, moving_cut, box

@@ -1,5 +1,6 @@
 """Kernels for the CPU: numba, all cores, float32."""
 
+from optreg.kernels.cpu.discrete import convex_step, cost_volume
 from optreg.kernels.cpu.field import compose_step, relax_volume, root_mean_square
 from optreg.kernels.cpu.invert import invert
 from optreg.kernels.cpu.jacobian import (
@@ -10,6 +11,7 @@ from optreg.kernels.cpu.jacobian import (
 )
 from optreg.kernels.cpu.labels import warp_labels
 from optreg.kernels.cpu.lncc import lncc
+from optreg.kernels.cpu.mind import mind_ssc
 from optreg.kernels.cpu.resample import downsample, upsample
 from optreg.kernels.cpu.smooth import box_filter, gaussian_filter
 from optreg.kernels.cpu.ssd import ssd
@@ -20,6 +22,8 @@ __all__ = [
     "box_filter",
     "compose",
     "compose_step",
+    "convex_step",
+    "cost_volume",
     "downsample",
     "folding_sums",
     "gaussian_filter",
@@ -29,6 +33,7 @@ __all__ = [
     "lncc",
     "minimum_determinant",
     "minimum_determinant_at",
+    "mind_ssc",
     "relax_volume",
     "root_mean_square",
     "smooth_marked",

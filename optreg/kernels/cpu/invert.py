@@ -14,6 +14,8 @@ __all__ = ["invert"]
 def _sample(disp, px, py, pz, value, slope):
     """Linear interpolation of the field and its exact derivatives at one position."""
     _, nx, ny, nz = disp.shape
+    # Outside, the edge is repeated: the field does not change along that axis.
+    free_x, free_y, free_z = 0 <= px <= nx - 1, 0 <= py <= ny - 1, 0 <= pz <= nz - 1
     px = min(max(px, np.float32(0.0)), np.float32(nx - 1))
     py = min(max(py, np.float32(0.0)), np.float32(ny - 1))
     pz = min(max(pz, np.float32(0.0)), np.float32(nz - 1))
@@ -34,6 +36,12 @@ def _sample(disp, px, py, pz, value, slope):
         z0 = (b - a) + fy * ((e - d) - (b - a))
         z1 = (g - f) + fy * ((i - h) - (g - f))
         slope[c, 2] = z0 + fx * (z1 - z0)
+        if not free_x:
+            slope[c, 0] = 0.0
+        if not free_y:
+            slope[c, 1] = 0.0
+        if not free_z:
+            slope[c, 2] = 0.0
 
 
 @jit

@@ -1,0 +1,236 @@
+"""The numba kernels against the NumPy / SciPy reference, one test body for every pair."""
+
+from __future__ import annotations
+
+import inspect
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optreg.kernels import cpu, reference
+
+SHAPES = [(9, 10, 11), (16, 8, 13), (8, 21, 9)]
+
+
+def fields(shape, seed=0, amplitude=1.5):
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((3, *shape)).astype(np.float32)
+    smooth = reference.gaussian_filter(noise, 1.5)
+    return (amplitude * smooth / np.abs(smooth).max()).astype(np.float32)
+
+
+def volumes(shape, seed=1, channels=None):
+    size = shape if channels is None else (channels, *shape)
+    return np.random.default_rng(seed).random(size, dtype=np.float32)
+
+
+def close(actual, expected, relative=1e-6):
+    expected = np.asarray(expected)
+    scale = max(float(np.abs(expected).max()), 1e-12)
+    # A handful of float32 roundings of the largest value.
+    assert np.abs(np.asarray(actual, np.float64) - expected).max() <= 6 * relative * scale
+
+
+def test_same_names_and_signatures():
+    assert set(cpu.__all__) == set(reference.__all__)
+    for name in cpu.__all__:
+        ours = inspect.signature(getattr(cpu, name)).parameters
+        theirs = inspect.signature(getattr(reference, name)).parameters
+        assert list(ours) == list(theirs), name
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("amplitude", [0.4, 6.0])
+def test_warp_and_compose(shape, amplitude):
+    disp, other, image = fields(shape, 0, amplitude), fields(shape, 3), volumes(shape)
+    close(cpu.warp(image, disp), reference.warp(image.astype(float), disp.astype(float)), 3e-6)
+    channels = volumes(shape, channels=3)
+    assert np.array_equal(cpu.warp(channels, disp)[1], cpu.warp(channels[1], disp))
+    close(cpu.compose(other, disp), reference.compose(other.astype(float), disp), 3e-6)
+    labels = (10 * image).astype(np.uint8)
+    assert np.array_equal(cpu.warp_nearest(labels, disp), reference.warp_nearest(labels, disp))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("sigma", [0.35, 0.7, 1.73])
+def test_filters(shape, sigma):
+    volume = volumes(shape, channels=2)
+    close(cpu.gaussian_filter(volume, sigma), reference.gaussian_filter(volume, sigma))
+    close(cpu.box_filter(volume, 2), reference.box_filter(volume, 2))
+    inplace = volume.copy()
+    cpu.gaussian_filter(inplace, sigma, inplace)
+    assert np.array_equal(inplace, cpu.gaussian_filter(volume, sigma))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_lncc(shape, radius):
+    fixed, moving = volumes(shape, 1), volumes(shape, 2)
+    ours, theirs = np.empty((3, *shape), np.float32), np.empty((3, *shape))
+    value = cpu.lncc(fixed, moving, radius, 1e-4, ours, weight=0.5)
+    assert value == pytest.approx(reference.lncc(fixed, moving, radius, 1e-4, theirs, 0.5), 1e-5)
+    close(ours, theirs, 1e-5)  # differences of products of float32 window sums
+    cpu.lncc(fixed, moving, radius, 1e-4, ours, weight=1.0, add=True)
+    close(ours, 3 * theirs, 1e-5)
+
+
+def test_ssd():
+    fixed, moving = volumes(SHAPES[0], 1, 4), volumes(SHAPES[0], 2, 4)
+    ours, theirs = np.empty((3, *SHAPES[0]), np.float32), np.empty((3, *SHAPES[0]))
+    value = cpu.ssd(fixed, moving, ours)
+    assert value == pytest.approx(reference.ssd(fixed, moving, theirs), 1e-5)
+    # Where the reference takes half a one-sided difference, so does the kernel.
+    close(ours, theirs, 1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_steps_and_regularization(shape):
+    force, field = fields(shape, 4, 3.0), fields(shape, 5)
+    out = np.empty_like(field)
+    expected = reference.compose_step(force.astype(float), 0.7, 0.9, field.astype(float), out * 1.0)
+    close(cpu.compose_step(force, 0.7, 0.9, field, out), expected, 2e-6)
+    assert cpu.root_mean_square(force) == pytest.approx(reference.root_mean_square(force), 1e-6)
+    work = np.empty(shape, np.float32)
+    ours = cpu.relax_volume(field.copy(), 0.3, work)
+    close(ours, reference.relax_volume(field.astype(float), 0.3, np.empty(shape)), 2e-6)
+
+
+@pytest.mark.parametrize("shape", [(8, 10, 12), (16, 8, 14)])
+def test_pyramid(shape):
+    volume = volumes(shape, channels=3)
+    close(cpu.downsample(volume), reference.downsample(volume))
+    close(cpu.upsample(volume, 2.0), reference.upsample(volume.astype(float), 2.0), 2e-6)
+    index = np.indices(shape).astype(np.float32)
+    # Going down and up again leaves a linear ramp as it is, away from the border.
+    again = cpu.upsample(cpu.downsample(index))
+    assert np.allclose(again[:, 2:-2, 2:-2, 2:-2], index[:, 2:-2, 2:-2, 2:-2], atol=1e-5)
+
+
+def test_unfold():
+    disp = fields(SHAPES[0], 7, 2.0)
+    index = np.argwhere(np.random.default_rng(0).random(SHAPES[0]) < 0.3)
+    close(cpu.minimum_determinant_at(disp, index), reference.minimum_determinant_at(disp, index))
+    everywhere = np.argwhere(np.ones(SHAPES[0], bool))
+    at_all = cpu.minimum_determinant_at(disp, everywhere).reshape(SHAPES[0])
+    assert np.allclose(at_all, cpu.minimum_determinant(disp), atol=1e-6)
+    close(cpu.smooth_marked(disp.copy(), index), reference.smooth_marked(disp.copy(), index))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_inverse(shape):
+    disp = fields(shape, 8, 1.2)
+    inverse = cpu.invert(disp, tolerance=1e-4)
+    assert np.abs(cpu.compose(disp, inverse)).max() < 2e-4
+    close(inverse, reference.invert(disp.astype(float), tolerance=1e-6), 3e-4)
+    warm = cpu.invert(disp, initial=inverse, iterations=1)
+    assert np.array_equal(warm, inverse)
+
+
+def test_inverse_of_a_shear_that_is_no_contraction():
+    # x moves by 1.8 voxels per voxel of y: fixed-point iteration diverges, the map is invertible.
+    shape = (12, 30, 12)
+    disp = np.zeros((3, *shape), np.float32)
+    disp[0] = 1.8 * (np.arange(30, dtype=np.float32) - 15)[None, :, None]
+    disp[1] = 0.5 * np.sin(np.arange(12) / 2, dtype=np.float32)[:, None, None]
+    residual = cpu.compose(disp, cpu.invert(disp))[:, :, 2:-2]
+    assert np.abs(residual).max() < 2e-3
+
+
+def lncc_value(fixed, moving):
+    return reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3)[0]
+
+
+def test_lncc_gradient_is_the_finite_difference():
+    rng = np.random.default_rng(0)
+    fixed, moving = rng.random((9, 8, 10)), rng.random((9, 8, 10))
+    _, by_fixed, by_moving = reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3)
+    h = 1e-5
+    for voxel in [(0, 0, 0), (4, 4, 5), (8, 7, 9), (2, 0, 6)]:
+        bump = np.zeros_like(fixed)
+        bump[voxel] = h
+        slope = (lncc_value(fixed, moving + bump) - lncc_value(fixed, moving - bump)) / (2 * h)
+        assert by_moving[voxel] == pytest.approx(slope, rel=1e-5, abs=1e-8)
+        slope = (lncc_value(fixed + bump, moving) - lncc_value(fixed - bump, moving)) / (2 * h)
+        assert by_fixed[voxel] == pytest.approx(slope, rel=1e-5, abs=1e-8)
+
+
+def test_ssd_force_is_the_finite_difference():
+    # For images linear in x the force is exactly minus the derivative by a shift of moving,
+    # plus that by the opposite shift of fixed.
+    shape = (8, 8, 8)
+    ramp = np.broadcast_to(np.arange(8.0)[:, None, None] / 8, shape)
+    fixed, moving = (ramp + 0.1)[None], np.array(ramp)[None]
+    force = np.empty((3, *shape))
+    reference.ssd(fixed.copy(), moving, force)
+    h = 1e-6
+
+    def value(shift):
+        return ((fixed + shift / 8 * -1 - (moving + shift / 8)) ** 2)[0, 3, 3, 3]
+
+    slope = (value(h) - value(-h)) / (2 * h)
+    assert force[0, 3, 3, 3] == pytest.approx(-slope, rel=1e-5)
+    assert np.abs(force[1:, 3, 3, 3]).max() < 1e-12
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 3.0))
+@settings(max_examples=15, deadline=None)
+def test_composing_with_the_inverse_gives_identity(seed, amplitude):
+    shape = (12, 12, 12)
+    disp = fields(shape, seed, amplitude)
+    if cpu.minimum_determinant(disp).min() < 0.3:
+        disp *= np.float32(0.3)
+    inside = (slice(None), *[slice(4, -4)] * 3)
+    assert np.abs(cpu.compose(disp, cpu.invert(disp))[inside]).max() < 0.05
+
+
+@pytest.mark.parametrize("name", ["lncc", "gaussian", "step", "invert", "rms"])
+def test_bit_equal_for_any_thread_count(name):
+    shape = (17, 12, 13)
+    a, b = volumes(shape, 1), volumes(shape, 2)
+    field, force = fields(shape, 1), fields(shape, 2)
+
+    def run():
+        out = np.empty_like(field)
+        if name == "lncc":
+            return cpu.lncc(a, b, 2, 1e-5, out), out
+        if name == "gaussian":
+            return cpu.gaussian_filter(field, 1.2)
+        if name == "step":
+            return cpu.compose_step(force, 0.5, 0.1, field, out)
+        return cpu.invert(field) if name == "invert" else cpu.root_mean_square(field)
+
+    before = numba.get_num_threads()
+    results = []
+    try:
+        for threads in {1, before}:
+            numba.set_num_threads(threads)
+            results.append(run())
+    finally:
+        numba.set_num_threads(before)
+    for one, other in zip(results[0], results[-1], strict=True) if name != "rms" else []:
+        assert np.array_equal(one, other)
+    if name == "rms":
+        assert results[0] == results[-1]
+
+
+@pytest.mark.parametrize("radius, dilation", [(1, 1), (1, 2), (2, 2)])
+def test_mind(radius, dilation):
+    image = reference.gaussian_filter(volumes((13, 12, 15)), 1.0)
+    ours = cpu.mind_ssc(image, radius, dilation)
+    close(ours, reference.mind_ssc(image, radius, dilation), 2e-5)  # exp of a float32 quotient
+    assert ours.shape == (12, 13, 12, 15)
+    assert 0 <= ours.min() and ours.max() == 1
+    assert np.allclose(cpu.mind_ssc(3 - 2 * image, radius, dilation), ours, atol=2e-4)
+
+
+def test_discrete_search():
+    fixed, moving = volumes((7, 8, 9), 1, 4), volumes((7, 8, 9), 2, 4)
+    cost = cpu.cost_volume(fixed, moving, 2)
+    close(cost, reference.cost_volume(fixed, moving, 2), 2e-6)
+    disp = fields((7, 8, 9), 3, 2.0)
+    assert np.array_equal(
+        cpu.convex_step(cost, disp, 0.01), reference.convex_step(cost, disp, np.float32(0.01))
+    )
