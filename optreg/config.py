@@ -77,9 +77,7 @@ class DiscreteConfig:
     mind_dilation: int = 2
 
     def __post_init__(self) -> None:
-        _require(
-            self.enabled in ("auto", "on", "off"), "discrete.enabled: must be auto, on or off"
-        )
+        _require(self.enabled in ("auto", "on", "off"), "discrete.enabled: must be auto, on or off")
         for name in ("grid_vox", "radius", "mind_radius", "mind_dilation"):
             _require(getattr(self, name) >= 1, f"discrete.{name}: must be at least 1")
         _require(self.grid_vox in (1, 2, 4, 8), "discrete.grid_vox: must be 1, 2, 4 or 8")
@@ -116,10 +114,10 @@ class ContinuousConfig:
     """
 
     finest: int = 1
-    iterations: tuple[int, ...] = (60, 50, 7)
-    step_vox: tuple[float, ...] = (0.15, 0.15, 0.2)
-    step_tau: float = 1.0
-    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.73)
+    iterations: tuple[int, ...] = (50, 40, 8)
+    step_vox: tuple[float, ...] = (0.2, 0.2, 0.2)
+    step_tau: float = 1.5
+    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.5)
     field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.5)
     volume_weight: tuple[float, ...] = (0.2, 0.2, 0.3)
     radius_vox: tuple[int, ...] = (2, 2, 2)
@@ -301,22 +299,17 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
 PRESETS = {
     "fast": RegistrationConfig(
         continuous=ContinuousConfig(
-            finest=2,
-            iterations=(50, 30),
-            step_vox=(0.25, 0.25),
-            force_sigma_vox=(1.73, 1.73),
-            field_sigma_vox=(0.6, 0.55),
-            volume_weight=(0.2, 0.2),
-            radius_vox=(2, 2),
+            iterations=(30, 15, 2), step_vox=(0.25, 0.25, 0.25), step_tau=1.0
         )
     ),
     "default": RegistrationConfig(),
     "accurate": RegistrationConfig(
         continuous=ContinuousConfig(
-            iterations=(100, 100, 40),
+            iterations=(100, 100, 25),
             step_vox=(0.1, 0.1, 0.1),
-            field_sigma_vox=(0.5, 0.45, 0.4),
-            volume_weight=(0.2, 0.2, 0.3),
+            step_tau=1.0,
+            force_sigma_vox=(1.73, 1.73, 1.4),
+            field_sigma_vox=(0.5, 0.45, 0.5),
         )
     ),
 }

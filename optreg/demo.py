@@ -233,13 +233,13 @@ def _harden(soft: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _other_scanner(
     head: NDArray[np.float32], grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.floating[Any]]:
-    """Another contrast curve (monotone, saturating) and a coil's shading of about 15 %."""
-    curve = 1.6 * head / (0.6 + head)
+    """Another contrast curve (monotone) and the shading that bias correction leaves: about 5 %."""
+    curve = np.maximum(head, 0) ** 0.7
     axes = [
         np.linspace(-1, 1, n).reshape([-1 if a == i else 1 for a in range(3)])
         for i, n in enumerate(grid.shape)
     ]
-    a, b, c, d = rng.uniform(-0.15, 0.15, 4)
+    a, b, c, d = rng.uniform(-0.05, 0.05, 4)
     x, y, z = axes
     return curve * np.exp(a * x + b * y + c * z + d * (x**2 + y**2 + z**2 - 1))
 

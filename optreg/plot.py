@@ -54,7 +54,7 @@ def drawing_library() -> ModuleType:
     try:
         import matplotlib
     except ImportError as err:
-        raise ConfigError("pictures need matplotlib; pip install 'optreg[plot]'") from err
+        raise ConfigError("pictures need matplotlib; pip install matplotlib") from err
     return matplotlib
 
 
@@ -306,7 +306,7 @@ def _colour_bars(figure: Figure, last: dict[str, tuple[Axes, Any]]) -> None:
 
 
 def default_title(result: Registration) -> str:
-    """ "moving on fixed" by the names of their files."""
+    """Names of the two images, moving first: "MOVING on FIXED"."""
     names = [
         Path(image.name).name.removesuffix(".gz").removesuffix(".nii")
         for image in (result.fixed, result.moving)

@@ -50,9 +50,7 @@ class Box:
             np.clip(np.arange(n) - s.start, 0, s.stop - s.start - 1)
             for s, n in zip(self.slices, self.full_shape, strict=True)
         ]
-        return np.ascontiguousarray(
-            field[:, index[0][:, None, None], index[1][:, None], index[2]]
-        )
+        return np.ascontiguousarray(field[:, index[0][:, None, None], index[1][:, None], index[2]])
 
 
 def check_content(image: Image, role: str) -> None:

@@ -259,4 +259,3 @@ def _finish(
         ]
     repaired = sum(repair_folds(f, config.repair, backend) for f in fields)
     return (fields[0], fields[1]), repaired
-

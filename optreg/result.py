@@ -86,7 +86,8 @@ class Registration:
         if history:
             finest = history[-1]["level"]
             losses = [h["loss"] for h in history if h["level"] == finest]
-            quality["similarity_before"] = -history[0]["loss"]
+            # Values of different resolutions cannot be compared, so both are of the finest.
+            quality["similarity_before"] = -losses[0]
             quality["similarity_after"] = -losses[-1]
         return cls(*fields, fixed, moving, status, history, config, similarity, quality)
 

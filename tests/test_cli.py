@@ -22,6 +22,8 @@ from optreg.io import load_image, read_field, read_landmarks, save_image, write_
 from optreg.metrics import evaluate
 from optreg.transform import DisplacementField
 
+# The processes started here find the package where this one did, installed or not.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 COMMANDS = ("demo", "register", "apply", "evaluate", "info")
 
 
@@ -125,7 +127,9 @@ def test_module_starts_without_optional_libraries():
         "heavy = {'nibabel', 'SimpleITK', 'matplotlib', 'joblib', 'nilearn', 'tqdm', 'cupy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -134,6 +138,7 @@ def test_python_dash_m_gives_the_exit_code(tmp_path):
         [sys.executable, "-m", "optreg", "info", str(tmp_path / "none.nii.gz")],
         capture_output=True,
         text=True,
+        env=ENVIRONMENT,
     )
     assert done.returncode == 3 and done.stdout == ""
     assert done.stderr == f"error: {tmp_path / 'none.nii.gz'}: no such file; check the path\n"

@@ -1,11 +1,13 @@
 """The HTML report: self-contained, well formed, complete, safe."""
 
 import base64
+import configparser
 import io
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -275,6 +277,21 @@ def test_bars_are_in_proportion():
     text = time_bars({"start": 1.0, "warp_all": 4.0, "total": 5.5})
     assert [float(w) for w in re.findall(r"width:([\d.]+)%", text)] == [25, 100]
     assert "5.5 s" in text and "warp all" in text
+
+
+def test_style_and_script_are_packaged():
+    root = Path(__file__).parents[1]
+    if not (root / "setup.cfg").is_file():
+        pytest.skip("not a source tree")
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg")
+    patterns = setup["options.package_data"]["optreg"].split()
+    assets = [
+        p for p in (root / "optreg" / "report").iterdir() if p.suffix in {".css", ".html", ".js"}
+    ]
+    assert len(assets) == 3
+    for asset in assets:
+        assert any(asset.match(pattern) for pattern in patterns), asset.name
 
 
 def test_large_images_are_drawn_small(result):

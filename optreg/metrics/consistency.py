@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optreg.kernels.cpu import warp
+from optreg.kernels.cpu import compose
 from optreg.metrics._validate import as_field, as_mask, same_shape
 
 
@@ -53,7 +53,7 @@ def inverse_consistency(
     forward, backward = as_field(disp), as_field(inverse, "inverse field")
     same_shape(backward, "inverse field", forward.shape, "displacement field")
     inside = as_mask(mask, forward.shape[1:])
-    residual = warp.compose(
+    residual = compose(
         np.ascontiguousarray(backward, np.float32), np.ascontiguousarray(forward, np.float32)
     )
     distance = np.sqrt(np.einsum("cxyz,cxyz->xyz", residual, residual))

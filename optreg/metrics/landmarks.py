@@ -90,7 +90,8 @@ def tre_labels(
         raise InputError("fixed and moving landmarks have no label in common")
     errors = {
         label: float(np.linalg.norm((arrived[label] - targets[label]) * spacing_mm))
-        if label in arrived else float("nan")
+        if label in arrived
+        else float("nan")
         for label in common
     }
     vanished = tuple(label for label in common if label not in arrived)

@@ -105,7 +105,8 @@ def mean_over_labels(values: Mapping[int, float], *, background: bool = True) ->
         NaN if no label has a value.
     """
     kept = [
-        value for label, value in values.items()
+        value
+        for label, value in values.items()
         if (background or label != 0) and not np.isnan(value)
     ]
     return float(np.mean(kept)) if kept else float("nan")

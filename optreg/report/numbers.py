@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optreg import __version__
 from optreg.image import Image
 
 if TYPE_CHECKING:
@@ -66,12 +67,12 @@ _GROUPS = {
 # Groups in which the start is worth showing; no field folds before there is one.
 _CHANGING = ("dice", "hd95", "tre", "true_error")
 # No optional library is imported to ask for its version: metadata answers for all of them.
-_LIBRARIES = ("optreg", "numpy", "scipy", "numba", "nibabel", "SimpleITK", "matplotlib")
+_LIBRARIES = ("numpy", "scipy", "numba", "nibabel", "SimpleITK", "matplotlib")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that are installed."""
-    found = {"Python": platform.python_version()}
+    found = {"optreg": __version__, "Python": platform.python_version()}
     for name in _LIBRARIES:
         try:
             found[name] = metadata.version(name)

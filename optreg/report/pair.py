@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg import plot
+from optreg import __version__, plot
 from optreg.image import Image
 from optreg.io.files import check_writable, write_atomic
 from optreg.report import curves, numbers, pictures
@@ -93,7 +93,7 @@ def _page(
     return _filled(
         {
             "TITLE": escape(title),
-            "VERSION": escape(numbers.versions().get("optreg", "(not installed)")),
+            "VERSION": escape(__version__),
             "DATE": date.today().isoformat(),
             "STYLE": _asset("style.css"),
             "SCRIPT": _asset("viewer.js"),

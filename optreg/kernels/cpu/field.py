@@ -47,9 +47,15 @@ def _compose_step(force, step, tau, field, out):
                     for k in range(3):
                         q = z + k - 1
                         total += wz[k, z] * (
-                            w[0, z] * r0[q] + w[1, z] * r1[q] + w[2, z] * r2[q]
-                            + w[3, z] * r3[q] + w[4, z] * r4[q] + w[5, z] * r5[q]
-                            + w[6, z] * r6[q] + w[7, z] * r7[q] + w[8, z] * r8[q]
+                            w[0, z] * r0[q]
+                            + w[1, z] * r1[q]
+                            + w[2, z] * r2[q]
+                            + w[3, z] * r3[q]
+                            + w[4, z] * r4[q]
+                            + w[5, z] * r5[q]
+                            + w[6, z] * r6[q]
+                            + w[7, z] * r7[q]
+                            + w[8, z] * r8[q]
                         )
                     row[z] = total
                 for z in (0, nz - 1):
@@ -57,9 +63,15 @@ def _compose_step(force, step, tau, field, out):
                     for k in range(3):
                         q = min(max(z + k - 1, 0), nz - 1)
                         total += wz[k, z] * (
-                            w[0, z] * r0[q] + w[1, z] * r1[q] + w[2, z] * r2[q]
-                            + w[3, z] * r3[q] + w[4, z] * r4[q] + w[5, z] * r5[q]
-                            + w[6, z] * r6[q] + w[7, z] * r7[q] + w[8, z] * r8[q]
+                            w[0, z] * r0[q]
+                            + w[1, z] * r1[q]
+                            + w[2, z] * r2[q]
+                            + w[3, z] * r3[q]
+                            + w[4, z] * r4[q]
+                            + w[5, z] * r5[q]
+                            + w[6, z] * r6[q]
+                            + w[7, z] * r7[q]
+                            + w[8, z] * r8[q]
                         )
                     row[z] = total
 

@@ -186,7 +186,5 @@ def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False):
     """
     values = np.zeros(fixed.shape[0], np.float64)
     blocks = min(get_num_threads(), fixed.shape[0])
-    _lncc(
-        fixed, moving, radius, np.float32(eps), np.float32(weight), add, blocks, force, values
-    )
+    _lncc(fixed, moving, radius, np.float32(eps), np.float32(weight), add, blocks, force, values)
     return float(values.sum() / fixed.size)

@@ -73,16 +73,34 @@ def _compose(outer, inner, out):
                 w4, w5 = fx * gy * gz, fx * gy * fz
                 w6, w7 = fx * fy * gz, fx * fy * fz
                 vx = (
-                    w0 * f0[a] + w1 * f0[a + one] + w2 * f0[b] + w3 * f0[b + one]
-                    + w4 * f0[d] + w5 * f0[d + one] + w6 * f0[e] + w7 * f0[e + one]
+                    w0 * f0[a]
+                    + w1 * f0[a + one]
+                    + w2 * f0[b]
+                    + w3 * f0[b + one]
+                    + w4 * f0[d]
+                    + w5 * f0[d + one]
+                    + w6 * f0[e]
+                    + w7 * f0[e + one]
                 )
                 vy = (
-                    w0 * f1[a] + w1 * f1[a + one] + w2 * f1[b] + w3 * f1[b + one]
-                    + w4 * f1[d] + w5 * f1[d + one] + w6 * f1[e] + w7 * f1[e + one]
+                    w0 * f1[a]
+                    + w1 * f1[a + one]
+                    + w2 * f1[b]
+                    + w3 * f1[b + one]
+                    + w4 * f1[d]
+                    + w5 * f1[d + one]
+                    + w6 * f1[e]
+                    + w7 * f1[e + one]
                 )
                 vz = (
-                    w0 * f2[a] + w1 * f2[a + one] + w2 * f2[b] + w3 * f2[b + one]
-                    + w4 * f2[d] + w5 * f2[d + one] + w6 * f2[e] + w7 * f2[e + one]
+                    w0 * f2[a]
+                    + w1 * f2[a + one]
+                    + w2 * f2[b]
+                    + w3 * f2[b + one]
+                    + w4 * f2[d]
+                    + w5 * f2[d + one]
+                    + w6 * f2[e]
+                    + w7 * f2[e + one]
                 )
                 out[0, x, y, z] = dx[z] + vx
                 out[1, x, y, z] = dy[z] + vy

@@ -1,0 +1,67 @@
+"""Configurations: presets, TOML, validation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from optreg.config import PRESETS, ContinuousConfig, RegistrationConfig
+from optreg.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_toml_round_trip(name, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(RegistrationConfig.preset(name).to_toml())
+    assert RegistrationConfig.from_toml(path) == RegistrationConfig.preset(name)
+
+
+def test_partial_toml_changes_a_preset(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('preset = "fast"\n[continuous]\neps = 2e-5\n[repair]\nmax_rounds = 9\n')
+    config = RegistrationConfig.from_toml(path)
+    assert config.continuous.eps == 2e-5 and config.repair.max_rounds == 9
+    assert config.continuous.iterations == PRESETS["fast"].continuous.iterations
+
+
+def test_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RegistrationConfig().similarity = "mind"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("similarity = 3", "not a text"),
+        ('similarity = "ncc"', "unknown"),
+        ("[continuous]\niterations = [5, 5]", "entries"),
+        ("[continuous]\niterations = [5.5, 5, 5]", "whole number"),
+        ("[continuous]\neps = nan", "finite"),
+        ("[continuous]\nfinest = 3", "finest"),
+        ("[continuous]\nstep_vox = [2.0, 1.0, 1.0]", "at most 1"),
+        ("[nonsense]\na = 1", "unknown parameter"),
+        ("discrete = 4", "table"),
+        ("[discrete]\ncouplings = 1.0", "list"),
+        ("[discrete]\ngrid_vox = 3", "grid_vox"),
+        ("[repair]\nthreshold = 0", "threshold"),
+        ('preset = "best"', "preset"),
+        ("= 3", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_named(text, message, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        RegistrationConfig.from_toml(path)
+    assert "config.toml" in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        RegistrationConfig.from_toml(tmp_path / "none.toml")
+
+
+def test_levels_must_agree():
+    with pytest.raises(ConfigError, match="radius_vox"):
+        ContinuousConfig(radius_vox=(2, 2))

@@ -1,0 +1,239 @@
+"""The whole pipeline on small synthetic heads with a known deformation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import optreg
+from optreg.config import RegistrationConfig
+from optreg.errors import ConfigError, DeviceError, GeometryError, InputError
+from optreg.kernels import cpu
+from optreg.result import Status
+
+SHAPE = (48, 56, 44)
+SMALL = replace(
+    RegistrationConfig(),
+    continuous=replace(RegistrationConfig().continuous, iterations=(40, 40, 12)),
+)
+
+
+def smooth_noise(seed, sigma, channels=None):
+    rng = np.random.default_rng(seed)
+    size = SHAPE if channels is None else (channels, *SHAPE)
+    noise = rng.standard_normal(size)
+    width = sigma if channels is None else (0, sigma, sigma, sigma)
+    noise = ndimage.gaussian_filter(noise, width)
+    return noise / np.abs(noise).max()
+
+
+@pytest.fixture(scope="module")
+def head():
+    """Three tissue classes inside an ellipsoid, partial volume at their borders."""
+    grid = np.indices(SHAPE) - (np.array(SHAPE).reshape(3, 1, 1, 1) - 1) / 2
+    radius = np.sqrt(((grid / np.array([18, 22, 17]).reshape(3, 1, 1, 1)) ** 2).sum(axis=0))
+    pattern = smooth_noise(0, 2.5)
+    tissue = np.where(pattern > 0.15, 3.0, np.where(pattern > -0.2, 2.0, 1.0))
+    return ndimage.gaussian_filter(np.where(radius < 1, tissue, 0), 0.6) * (radius < 1.05)
+
+
+@pytest.fixture(scope="module")
+def pair(head):
+    """Fixed = moving warped by the truth, so the truth is known on the fixed grid."""
+    truth = (2.5 * smooth_noise(5, 7, 3)).astype(np.float32)
+    assert cpu.minimum_determinant(truth).min() > 0.3
+    fixed = cpu.warp(head.astype(np.float32), truth)
+    rng = np.random.default_rng(1)
+    noise = 0.03 * rng.standard_normal((2, *SHAPE))
+    return (
+        np.where(fixed > 0.2, fixed + noise[0], 0).astype(np.float32),
+        np.where(head > 0.2, head + noise[1], 0).astype(np.float32),
+        truth,
+    )
+
+
+@pytest.fixture(scope="module")
+def result(pair):
+    return optreg.register(pair[0], pair[1], config=SMALL)
+
+
+def error_vox(disp, truth, mask):
+    return np.sqrt(((disp - truth) ** 2).sum(axis=0))[mask]
+
+
+def test_known_deformation_is_recovered(pair, result):
+    fixed, _, truth = pair
+    before = error_vox(0 * truth, truth, fixed > 0).mean()
+    after = error_vox(result.disp, truth, fixed > 0).mean()
+    assert before > 0.7
+    assert after < 0.35 * before
+    assert result.status is Status.CONVERGED
+    assert result.similarity == "lncc"
+
+
+def test_exported_fields_do_not_fold(result):
+    for field in (result.disp, result.inverse):
+        assert field.dtype == np.float32 and field.shape == (3, *SHAPE)
+        assert cpu.minimum_determinant(field).min() > 0
+        assert cpu.folding_sums(field).folded_voxels == 0
+    assert result.quality["ndv_percent"] == 0
+
+
+def test_inverse_is_the_inverse(pair, result):
+    error = np.abs(cpu.compose(result.inverse, result.disp))[:, pair[0] > 0]
+    assert error.mean() < 0.05
+    assert result.quality["inverse_consistency_mean_vox"] < 0.05
+
+
+def test_loss_falls_and_is_recorded(result):
+    for level in (4, 2, 1):
+        losses = [h["loss"] for h in result.history if h["level"] == level]
+        assert len(losses) in (40, 12)
+        assert losses[-1] < losses[0]
+    assert result.timings["total"] > result.timings["refine"] > 0
+
+
+def test_swapping_the_images_gives_the_inverse(pair, result):
+    back = optreg.register(pair[1], pair[0], config=SMALL)
+    mask = pair[0] > 0
+    assert np.abs(back.inverse - result.disp)[:, mask].mean() < 0.02
+
+
+def test_reruns_are_bit_equal_for_any_thread_count(pair, result):
+    again = optreg.register(pair[0], pair[1], config=SMALL, threads=1)
+    assert np.array_equal(again.disp, result.disp)
+    assert np.array_equal(again.inverse, result.inverse)
+
+
+@pytest.mark.parametrize("factor", [0.25, 1024.0])
+def test_intensity_scaling_changes_nothing(pair, result, factor):
+    scaled = optreg.register(pair[0] * np.float32(factor), pair[1], config=SMALL)
+    assert np.abs(scaled.disp - result.disp).max() < 1e-3
+
+
+def test_identical_images_give_zero(pair):
+    same = optreg.register(pair[0], pair[0], preset="fast")
+    assert np.abs(same.disp).max() < 1e-3
+
+
+@pytest.mark.parametrize("similarity", ["tissue", "mind"])
+def test_other_contrast(pair, similarity):
+    fixed, moving, truth = pair
+    inverted = np.where(moving > 0, 4.2 - moving, 0).astype(np.float32)
+    settings = SMALL
+    if similarity == "tissue":  # and it is what "auto" takes
+        found = optreg.register(fixed, inverted, config=settings)
+        assert found.similarity == "tissue"
+    else:
+        found = optreg.register(fixed, inverted, config=settings, similarity=similarity)
+    before = error_vox(0 * truth, truth, fixed > 0).mean()
+    assert error_vox(found.disp, truth, fixed > 0).mean() < 0.6 * before
+    assert found.quality["folded_voxels"] == 0
+
+
+def test_init_is_refined(pair):
+    fixed, moving, truth = pair
+    started = optreg.register(fixed, moving, config=SMALL, init=truth)
+    assert error_vox(started.disp, truth, fixed > 0).mean() < 0.35
+    shifted = np.roll(moving, 9, axis=0)
+    from_moments = optreg.register(fixed, shifted, config=SMALL, init="moments")
+    truth_shifted = truth + np.array([9, 0, 0], np.float32).reshape(3, 1, 1, 1)
+    assert error_vox(from_moments.disp, truth_shifted, fixed > 0).mean() < 0.5
+    assert from_moments.quality["inverse_consistency_mean_vox"] < 0.1
+
+
+def test_discrete_search_extends_the_capture_range(pair):
+    fixed, moving, truth = pair
+    shifted = np.roll(moving, 10, axis=1)
+    truth_shifted = truth + np.array([0, 10, 0], np.float32).reshape(3, 1, 1, 1)
+    found = {}
+    for enabled in ("on", "off"):
+        config = replace(SMALL, discrete=replace(SMALL.discrete, enabled=enabled))
+        run = optreg.register(fixed, shifted, config=config)
+        found[enabled] = error_vox(run.disp, truth_shifted, fixed > 0).mean()
+        assert run.quality["folded_voxels"] == 0
+    assert found["on"] < 1.0 < found["off"]
+
+
+def test_mask_limits_what_is_registered(pair):
+    fixed, moving, _ = pair
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:24] = 1
+    masked = optreg.register(fixed, moving, preset="fast", fixed_mask=mask)
+    assert masked.quality["folded_voxels"] == 0
+    with pytest.raises(InputError, match="fixed_mask"):
+        optreg.register(fixed, moving, fixed_mask=np.zeros(SHAPE))
+
+
+def test_save(result, tmp_path):
+    result.save(tmp_path / "out")
+    kept = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert kept["status"] == "converged" and kept["quality"]["ndv_percent"] == 0
+    assert RegistrationConfig.from_toml(tmp_path / "out" / "config.toml") == SMALL
+    from optreg.io import read_field
+
+    assert np.array_equal(read_field(tmp_path / "out" / "disp.nii.gz").disp, result.disp)
+    with pytest.raises(optreg.errors.OutputError):
+        result.save(tmp_path / "out")
+    result.save(tmp_path / "out", overwrite=True)
+
+
+def test_progress_ends_at_one(pair):
+    seen = []
+    optreg.register(pair[0], pair[1], preset="fast", progress=lambda s, f: seen.append((s, f)))
+    fractions = [f for _, f in seen]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert {s for s, _ in seen} >= {"preprocess", "refine", "finish"}
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        (lambda a: np.where(a > 1, np.nan, a), InputError, "NaN"),
+        (lambda a: 0 * a, InputError, "no foreground"),
+        (lambda a: 0 * a + 3, InputError, "constant"),
+        (lambda a: a[:, :, :5], InputError, "at least 8"),
+        (lambda a: a[0], InputError, "3-D"),
+        (lambda a: a.astype(complex), InputError, "complex"),
+    ],
+)
+def test_bad_images(pair, change, error, message):
+    with pytest.raises(error, match=message):
+        optreg.register(pair[0], change(pair[1]))
+
+
+def test_bad_arguments(pair):
+    fixed, moving, _ = pair
+    with pytest.raises(ConfigError, match="preset"):
+        optreg.register(fixed, moving, preset="best")
+    with pytest.raises(ConfigError, match="similarity"):
+        optreg.register(fixed, moving, similarity="ncc")
+    with pytest.raises(ConfigError, match="threads"):
+        optreg.register(fixed, moving, threads=0)
+    with pytest.raises(DeviceError, match="cuda"):
+        optreg.register(fixed, moving, device="cuda")
+    far = np.eye(4)
+    far[0, 3] = 1000
+    away = optreg.Image(moving, optreg.Grid(SHAPE, far))
+    with pytest.raises(GeometryError, match="overlap"):
+        optreg.register(optreg.Image(fixed, optreg.Grid(SHAPE, np.eye(4))), away)
+
+
+def test_planted_fold_is_repaired():
+    from optreg.config import RepairConfig
+    from optreg.continuous.repair import repair_folds
+    from optreg.kernels import get_backend
+
+    disp = (1.5 * smooth_noise(3, 4, 3)).astype(np.float32)
+    disp[0, 20:24, 25:28, 20:24] += 5
+    untouched = disp.copy()
+    assert cpu.folding_sums(disp).folded_voxels > 0
+    changed = repair_folds(disp, RepairConfig(), get_backend("cpu"))
+    assert cpu.folding_sums(disp).folded_voxels == 0
+    assert cpu.minimum_determinant(disp).min() > 0
+    assert 0 < changed < 0.05 * disp[0].size
+    assert np.array_equal(disp[:, :10], untouched[:, :10])
