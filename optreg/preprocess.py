@@ -39,7 +39,8 @@ class Box:
         for s, n in zip(self.slices, self.full_shape, strict=True):
             inside.append(slice(max(s.start, 0), min(s.stop, n)))
             pad.append((max(-s.start, 0), max(s.stop - n, 0)))
-        return np.ascontiguousarray(np.pad(volume[(..., *inside)], pad))
+        part = volume[(Ellipsis, *inside)]  # type: ignore[arg-type]
+        return np.ascontiguousarray(np.pad(part, pad))
 
     def paste(self, field: NDArray[Any]) -> NDArray[Any]:
         """Field (3, x, y, z) on the full grid, its edge repeated outside the box.

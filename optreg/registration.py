@@ -32,11 +32,12 @@ Initial = Union[DisplacementField, Affine, NDArray[Any], str, "os.PathLike[str]"
 _SAME_CONTRAST = 0.3
 """Correlation of the intensities above which two images count as one contrast."""
 
+_SHARES = {"preprocess": 0.05, "discrete": 0.1, "features": 0.13, "refine": 0.9, "finish": 1.0}
+"""Part of the whole that is done when a stage ends, for the progress."""
+
 
 class _Clock:
     """Seconds per stage and the progress of the whole."""
-
-    _SHARES = {"preprocess": 0.05, "discrete": 0.1, "features": 0.13, "refine": 0.9, "finish": 1.0}
 
     def __init__(self, progress: Callable[[str, float], None] | None):
         self.seconds: dict[str, float] = {}
@@ -45,7 +46,7 @@ class _Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[float], None]]:
-        low, high = self._from, self._SHARES[name]
+        low, high = self._from, _SHARES[name]
 
         def inside(fraction: float) -> None:
             if self._report is not None:
@@ -204,7 +205,7 @@ def _prepare(
     levels = len(config.continuous.iterations)
     # Both are powers of two.
     multiple = max(config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox)
-    box = foreground_box(*volumes, config.preprocess.margin_vox, multiple)
+    box = foreground_box(volumes[0], volumes[1], config.preprocess.margin_vox, multiple)
     fixed_cut, moving_cut = (backend.asarray(box.crop(v)) for v in volumes)
     return fixed_cut, moving_cut, box
 

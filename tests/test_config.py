@@ -31,7 +31,7 @@ def test_frozen():
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
         ("similarity = 3", "not a text"),
         ('similarity = "ncc"', "unknown"),

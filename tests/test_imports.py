@@ -42,10 +42,10 @@ ALLOWED = {
     "result": {*FOUNDATION, "io", "__init__"},
     "registration": {*FOUNDATION, *STAGES, "io", "result"},
     "demo": {"errors", "grid", "image", "transform"},
-    **dict.fromkeys(
-        ("batch", "submission", "compare", *PICTURES),
-        {*PIPELINE, *PICTURES, "batch", "submission", "compare", "__init__"},
-    ),
+    **{
+        key: {*PIPELINE, *PICTURES, "batch", "submission", "compare", "__init__"}
+        for key in ("batch", "submission", "compare", *PICTURES)
+    },
     "cli": {*PIPELINE, *PICTURES, "batch", "submission", "compare", "demo", "__init__"},
     "__main__": {"cli"},
 }

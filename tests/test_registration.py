@@ -191,7 +191,7 @@ def test_progress_ends_at_one(pair):
 
 
 @pytest.mark.parametrize(
-    "change, error, message",
+    ("change", "error", "message"),
     [
         (lambda a: np.where(a > 1, np.nan, a), InputError, "NaN"),
         (lambda a: 0 * a, InputError, "no foreground"),

@@ -1,10 +1,10 @@
 """Symmetric diffeomorphic refinement of two feature volumes.
 
 Both images are warped to a midpoint, each by a half field of its own. An iteration warps, takes
-the force of the similarity between the images, smooths it (fluid regularization), advances the half
-fields by a bounded step in opposite directions (composition), evens out their volume change and
-smooths them (diffusion). Half fields are smooth enough to be inverted, so both directions of the whole
-transformation come out (Avants et al. 2008, doi 10.1016/j.media.2007.06.004).
+the force of the similarity between the images, smooths it (fluid regularization), advances the
+half fields by a bounded step in opposite directions (composition), evens out their volume change
+and smooths them (diffusion). Half fields are smooth enough to be inverted, so both directions of
+the whole transformation come out (Avants et al. 2008, doi 10.1016/j.media.2007.06.004).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Level:
             (self.fixed, self.moving), fields, self.warped, strict=True
         ):
             self.k.warp(image, field, warped)
-        radius = self.config.radius_vox[self.level]
+        self.config.radius_vox[self.level]
         k, c, i = self.k, self.config, self.level
         value = similarity(k, self.warped, c.radius_vox[i], self.force)
         smooth = k.gaussian_filter(self.force, c.force_sigma_vox[i], self.force, self.work)

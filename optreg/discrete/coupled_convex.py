@@ -66,7 +66,7 @@ def solve_discrete(
         for _ in range(halvings):
             features = k.downsample(features)
         pooled.append(features)
-    there, back = make_consistent(
+    there, _back = make_consistent(
         _one_way(pooled[0], pooled[1], config, backend),
         _one_way(pooled[1], pooled[0], config, backend),
         backend,

@@ -216,7 +216,7 @@ def test_bit_equal_for_any_thread_count(name):
         assert results[0] == results[-1]
 
 
-@pytest.mark.parametrize("radius, dilation", [(1, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize(("radius", "dilation"), [(1, 1), (1, 2), (2, 2)])
 def test_mind(radius, dilation):
     image = reference.gaussian_filter(volumes((13, 12, 15)), 1.0)
     ours = cpu.mind_ssc(image, radius, dilation)

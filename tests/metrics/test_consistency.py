@@ -42,10 +42,12 @@ def test_equals_interpolation_by_scipy_inside_a_mask():
         for _ in range(2)
     )
     position = np.indices(SHAPE) + forward.astype(np.float64)
-    pulled = np.stack([
-        ndimage.map_coordinates(c.astype(np.float64), position, order=1, mode="nearest")
-        for c in backward
-    ])
+    pulled = np.stack(
+        [
+            ndimage.map_coordinates(c.astype(np.float64), position, order=1, mode="nearest")
+            for c in backward
+        ]
+    )
     mask = np.zeros(SHAPE)
     mask[3:-3, 3:-3, 3:-3] = 2
     distance = np.linalg.norm(forward + pulled, axis=0)[mask > 0]

@@ -30,8 +30,15 @@ def test_equals_the_single_metrics(scene):
     disp, fixed, moving = scene
     mask, points, spacing = fixed > 0, np.array([[4.0, 5.0, 6.0]]), (1.0, 1.5, 2.0)
     found = metrics.evaluate(
-        disp, fixed_labels=fixed, moving_labels=moving, labels=[0, 1, 2, 5], fixed_mask=mask,
-        inverse=-disp, fixed_landmarks=points, moving_landmarks=points + 1, spacing=spacing,
+        disp,
+        fixed_labels=fixed,
+        moving_labels=moving,
+        labels=[0, 1, 2, 5],
+        fixed_mask=mask,
+        inverse=-disp,
+        fixed_landmarks=points,
+        moving_landmarks=points + 1,
+        spacing=spacing,
     )
     assert found["folding"]["ndv_percent"] == metrics.ndv_percent(disp, mask)
     assert found["folding"]["mask_voxels"] == mask.sum()
@@ -46,9 +53,10 @@ def test_equals_the_single_metrics(scene):
     distances = metrics.hd95(fixed, warped, labels=[0, 1, 2], spacing=spacing)
     assert found["hd95"]["mean_mm"] == np.mean(list(distances.values()))
     assert found["hd95"]["vanished"] == []
-    assert found["tre"]["mean_mm"] == metrics.tre_points(
-        disp, points, points + 1, spacing=spacing
-    ).mean_mm
+    assert (
+        found["tre"]["mean_mm"]
+        == metrics.tre_points(disp, points, points + 1, spacing=spacing).mean_mm
+    )
     consistency = metrics.inverse_consistency(disp, -disp, mask)
     assert found["inverse_consistency"] == consistency._asdict()
 
@@ -56,8 +64,12 @@ def test_equals_the_single_metrics(scene):
 def test_result_is_plain_and_goes_into_json(scene):
     disp, fixed, moving = scene
     found = metrics.evaluate(
-        disp, fixed_labels=fixed, moving_labels=moving, inverse=-disp,
-        fixed_landmarks=fixed, moving_landmarks=moving,
+        disp,
+        fixed_labels=fixed,
+        moving_labels=moving,
+        inverse=-disp,
+        fixed_landmarks=fixed,
+        moving_landmarks=moving,
     )
     text = json.dumps(found)
     assert json.loads(text)["tre"]["vanished"] == []

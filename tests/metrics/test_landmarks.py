@@ -12,9 +12,9 @@ from optreg.metrics import tre_labels, tre_points
 def blobs(shape, centres, radius=1):
     volume = np.zeros(shape, np.uint8)
     for label, (x, y, z) in enumerate(centres, start=1):
-        volume[x - radius:x + radius + 1, y - radius:y + radius + 1, z - radius:z + radius + 1] = (
-            label
-        )
+        volume[
+            x - radius : x + radius + 1, y - radius : y + radius + 1, z - radius : z + radius + 1
+        ] = label
     return volume
 
 
@@ -61,7 +61,7 @@ def test_vanished_and_missing_landmarks_are_reported():
 
 def test_points_by_hand():
     fixed = np.array([[2.0, 3.0, 4.0], [5.25, 6.5, 7.0]])
-    moving = fixed + [[1.0, 0.0, 0.0], [1.0, 0.0, 3.0]]
+    moving = fixed + np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 3.0]])
     found = tre_points(constant((1, 0, 0)), fixed, moving, spacing=(1.0, 1.0, 2.0))
     assert found.per_landmark_mm == pytest.approx({0: 0.0, 1: 6.0})
     assert found.mean_mm == pytest.approx(3.0)
@@ -82,7 +82,7 @@ def test_unusable_landmarks_are_refused():
     disp = constant((0, 0, 0))
     with pytest.raises(InputError, match="2 fixed but 1 moving"):
         tre_points(disp, np.ones((2, 3)), np.ones((1, 3)))
-    with pytest.raises(InputError, match="row 1 .*outside"):
+    with pytest.raises(InputError, match=r"row 1 .*outside"):
         tre_points(disp, [[1, 1, 1], [1, 15.5, 1]], np.ones((2, 3)))
     with pytest.raises(InputError, match="row 1 is not finite"):
         tre_points(disp, [[1, 1, 1], [1, np.nan, 1]], np.ones((2, 3)))

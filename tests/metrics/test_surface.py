@@ -92,10 +92,13 @@ def test_full_percentile_equals_the_distance_of_the_surfaces():
 
     def cells(mask):
         padded = np.pad(mask, 1)
-        return np.array([
-            index for index in np.ndindex(*(n - 1 for n in padded.shape))
-            if 0 < padded[tuple(slice(i, i + 2) for i in index)].sum() < 8
-        ])
+        return np.array(
+            [
+                index
+                for index in np.ndindex(*(n - 1 for n in padded.shape))
+                if 0 < padded[tuple(slice(i, i + 2) for i in index)].sum() < 8
+            ]
+        )
 
     distances = np.linalg.norm(cells(a)[:, None] - cells(b)[None], axis=-1)
     expected = max(distances.min(axis=0).max(), distances.min(axis=1).max())

@@ -35,7 +35,8 @@ def compose(outer, inner, out=None):
 
 def invert(disp, initial=None, iterations=200, tolerance=1e-3, out=None):
     """Inverse by damped fixed-point iteration: slower than Newton's method, and for smooth fields
-    only, but beyond doubt where it converges."""
+    only, but beyond doubt where it converges.
+    """
     inverse = -disp if initial is None else np.array(initial)
     for _ in range(iterations):
         residual = compose(disp, inverse)
