@@ -70,9 +70,9 @@ def _dice(per_label: dict[int, float]) -> dict[str, Any]:
         "dice_other": {k: v for k, v in per_label.items() if 0 < k < _FIRST_CORTICAL_LABEL},
     }
     means = {name: mean_over_labels(group) for name, group in groups.items()}
-    # NaN is no JSON, and a label or a group without a value has nothing to say.
+    # As JSON has it: no NaN (a label or group without a value has nothing to say), text as keys.
     numbers: dict[str, Any] = {name: value for name, value in means.items() if np.isfinite(value)}
-    numbers["dice_per_label"] = {k: v for k, v in per_label.items() if np.isfinite(v)}
+    numbers["dice_per_label"] = {str(k): v for k, v in per_label.items() if np.isfinite(v)}
     return numbers
 
 

@@ -146,7 +146,7 @@ def call(
     python : Path
         Interpreter of the method's environment.
     script : str
-        File in this folder.
+        File in this folder, or a whole path.
     pair : tuple of Path
         Fixed and moving image.
     stem : Path
@@ -166,7 +166,7 @@ def call(
     count = str(threads)
     # ITK and OpenMP read these when they are loaded; inside the process it would be too late.
     limits = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count, "OMP_NUM_THREADS": count}
-    command = [str(python), str(Path(__file__).with_name(script)), *map(str, pair), str(stem)]
+    command = [str(python), str(Path(__file__).parent / script), *map(str, pair), str(stem)]
     command += ["--threads", count, "--settings", json.dumps(dict(settings))]
     start = time.perf_counter()
     with log.open("w") as output:

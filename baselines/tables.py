@@ -71,7 +71,7 @@ def markdown(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
                 row.append("")
                 continue
             text = pattern.format(numbers[key][how])
-            if key in _WITH_SPREAD:
+            if key in _WITH_SPREAD and numbers[key]["n"] > 1:
                 text += " ± " + pattern.format(numbers[key]["std"])
             row.append(text)
         rows.append(row)

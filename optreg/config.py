@@ -72,7 +72,7 @@ class DiscreteConfig:
     enabled: str = "auto"
     grid_vox: int = 4
     radius: int = 4
-    couplings: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    couplings: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
     mind_radius: int = 1
     mind_dilation: int = 2
 
@@ -101,6 +101,9 @@ class ContinuousConfig:
         Longest step of a half field, in voxels of the level; at most 1.
     step_tau : float
         Force, in units of its root mean square, at which a step has 0.7 of that length.
+    step_floor : float
+        Smallest force that counts as one: below, steps shrink with the force. Real pairs are at
+        0.1 to 1 throughout.
     force_sigma_vox, field_sigma_vox : tuple of float
         Gaussian smoothing of the force (fluid) and of the field (diffusion) in each iteration.
     volume_weight : tuple of float
@@ -117,6 +120,7 @@ class ContinuousConfig:
     iterations: tuple[int, ...] = (50, 40, 8)
     step_vox: tuple[float, ...] = (0.2, 0.2, 0.2)
     step_tau: float = 1.5
+    step_floor: float = 0.05
     force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.5)
     field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.5)
     volume_weight: tuple[float, ...] = (0.2, 0.2, 0.3)
@@ -149,6 +153,7 @@ class ContinuousConfig:
             "continuous.radius_vox: must be in 1 to 8",
         )
         _require(self.step_tau > 0, "continuous.step_tau: must be positive")
+        _require(self.step_floor > 0, "continuous.step_floor: must be positive")
         _require(self.eps > 0, "continuous.eps: must be positive")
         _require(self.tissue_weight >= 0, "continuous.tissue_weight: must not be negative")
 

@@ -66,14 +66,10 @@ def _gpu() -> str:
 
 
 def _cache() -> str:
-    import numba
+    from optreg.kernels import cache_folder
 
-    from optreg.kernels.cpu import _jit
-
-    if not _jit.CACHED:
-        return "nowhere (no writable folder): each start compiles again; set NUMBA_CACHE_DIR"
-    beside_code = os.path.join(os.path.dirname(_jit.__file__), "__pycache__")
-    return str(getattr(numba.config, "CACHE_DIR", "") or beside_code)
+    nowhere = "nowhere (no writable folder): each start compiles again; set NUMBA_CACHE_DIR"
+    return cache_folder() or nowhere
 
 
 def _image(path: str, volume: int | None) -> list[tuple[str, str]]:

@@ -51,6 +51,8 @@ class _Level:
         self.force = xp.empty((3, *shape), xp.float32)
         self.spare = xp.empty((3, *shape), xp.float32)
         self.work = xp.empty(shape, xp.float32)
+        self.scale = 1.0
+        self.first: float | None = None
 
     def iterate(self, fields: list[Any], similarity: Similarity) -> float:
         """Advance both half fields in place; the value of the similarity before the step."""
@@ -61,12 +63,17 @@ class _Level:
         self.config.radius_vox[self.level]
         k, c, i = self.k, self.config, self.level
         value = similarity(k, self.warped, c.radius_vox[i], self.force)
+        if self.first is None:
+            self.first = value
+        if value < self.first:
+            self.scale *= 0.5  # worse than the start: the images agree, steps have to vanish
         smooth = k.gaussian_filter(self.force, c.force_sigma_vox[i], self.force, self.work)
         # In units of its own r.m.s. the step does not depend on how the similarity is scaled.
-        tau = max(c.step_tau * k.root_mean_square(smooth), 1e-30)
+        tau = max(c.step_tau * k.root_mean_square(smooth), c.step_floor)
         # Opposite steps: separate forces would let both halves drift the same way, which changes
         # nothing between the images but bends the midpoint until it cannot be inverted.
-        for field, step in zip(fields, (-c.step_vox[i], c.step_vox[i]), strict=True):
+        length = self.scale * c.step_vox[i]
+        for field, step in zip(fields, (-length, length), strict=True):
             k.compose_step(smooth, step, tau, field, self.spare)
             if c.volume_weight[i]:
                 # Before the Gaussian: central differences are blind to the shortest waves, which

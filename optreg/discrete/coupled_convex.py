@@ -1,9 +1,9 @@
-"""Coupled convex optimization of a displacement over a discrete window.
+"""Discrete search with coupled convex optimization.
 
-Search and smoothness are decoupled: an auxiliary smooth field pulls the per-voxel minimum of the
-cost towards it, ever more strongly (Heinrich et al. 2014, doi 10.1007/978-3-319-10404-1_34;
-Siebert et al. 2024, doi 10.1109/TMI.2024.3462248). It is solved in both directions and the two are
-made consistent.
+Every control point chooses its displacement out of a window, but pays for leaving a smooth field;
+the choices are smoothed and the price rises, until choice and smooth field agree (Heinrich et al.
+2014, doi 10.1007/978-3-319-08554-8_6; Siebert et al. 2024, ConvexAdam). All displacements of the
+window are looked at, so no start is too far away as long as the window holds the answer.
 """
 
 from __future__ import annotations
@@ -11,67 +11,92 @@ from __future__ import annotations
 from typing import Any
 
 from optreg.config import DiscreteConfig
+from optreg.discrete.consistency import make_consistent, to_full_resolution, without_folds
+from optreg.discrete.cost_volume import confidence
+from optreg.features.mind import pooled_mind
 from optreg.kernels import Backend
 
-__all__ = ["make_consistent", "solve_discrete"]
+__all__ = ["search_grid", "solve_discrete"]
 
-_CONSISTENCY_ROUNDS = 10
+_SIGMA_STEPS = 1.0
+"""Smoothing of the field between the rounds, in grid steps."""
+
+_TIE_BREAK = 1e-2
+"""Coupling to zero in the first choice, relative to the first of the rounds."""
 
 
-def _one_way(fixed: Any, moving: Any, config: DiscreteConfig, backend: Backend) -> Any:
-    """Smooth displacement (3, x, y, z) in grid steps from one feature volume to the other."""
+def search_grid(
+    fixed: Any, moving: Any, radius: int, couplings: tuple[float, ...], backend: Backend
+) -> Any:
+    """Displacement field of the control grid from one feature volume to another.
+
+    Parameters
+    ----------
+    fixed, moving : (C, x, y, z) float32 array
+        Features on the control grid.
+    radius : int
+        Half width of the search window, in grid steps.
+    couplings : tuple of float
+        Weight of the squared distance (grid steps) to the smooth field, one per round.
+
+    Returns
+    -------
+    (3, x, y, z) float32 array
+        Smooth field in grid steps.
+    """
     k, xp = backend.kernels, backend.xp
-    cost = k.cost_volume(fixed, moving, config.radius)
-    smooth = xp.zeros((3, *fixed.shape[1:]), xp.float32)
-    for coupling in config.couplings:
-        smooth = k.gaussian_filter(k.convex_step(cost, smooth, coupling), 1.0)
+    cost = k.cost_volume(fixed, moving, radius)
+    weight = confidence(cost, backend)
+    # Positive everywhere: no weight is below the smallest.
+    total = k.gaussian_filter(weight, _SIGMA_STEPS)
+    smooth = xp.zeros((3, *weight.shape), xp.float32)
+    for coupling in (_TIE_BREAK * couplings[0], *couplings):
+        chosen = k.convex_step(cost, smooth, coupling)
+        smooth = k.gaussian_filter(chosen * weight, _SIGMA_STEPS) / total
     return smooth
 
 
-def make_consistent(forward: Any, backward: Any, backend: Backend) -> tuple[Any, Any]:
-    """Two fields that are closer to being inverse to each other.
-
-    Each is averaged with the negative of the other at the place it points to, repeatedly.
-    """
-    k = backend.kernels
-    for _ in range(_CONSISTENCY_ROUNDS):
-        forward, backward = (
-            # compose(b, f) = f + b(x + f), so f - compose / 2 is the mean of f and -b(x + f).
-            forward - 0.5 * k.compose(backward, forward),
-            backward - 0.5 * k.compose(forward, backward),
-        )
-    return forward, backward
-
-
 def solve_discrete(
-    fixed: Any, moving: Any, backend: Backend, config: DiscreteConfig
+    fixed: Any,
+    moving: Any,
+    backend: Backend,
+    config: DiscreteConfig | None = None,
+    features: tuple[Any, Any] | None = None,
 ) -> tuple[Any, Any]:
-    """Coarse displacement of a pair of volumes and its inverse.
+    """Coarse transformation between two images by discrete search.
 
     Parameters
     ----------
     fixed, moving : (X, Y, Z) float32 array
-        Sizes divisible by ``config.grid_vox``.
+        Normalized intensities of one shape; the contrasts may differ.
+    config : DiscreteConfig, optional
+        Grid spacing, window, couplings and MIND parameters. The window reaches
+        ``grid_vox * radius`` voxels.
+    features : pair of (C, x, y, z) float32 array, optional
+        Of both images on the control grid, instead of pooled MIND-SSC.
 
     Returns
     -------
     forward, backward : (3, X, Y, Z) float32 array
-        Voxels; ``moving(x + forward(x))`` looks like ``fixed(x)``.
+        ``moving(x + forward(x))`` looks like ``fixed(x)``, and the inverse of it. Voxels, free of
+        folds.
     """
-    k = backend.kernels
-    halvings = config.grid_vox.bit_length() - 1
-    pooled = []
-    for volume in (fixed, moving):
-        features = k.mind_ssc(volume, config.mind_radius, config.mind_dilation)
-        for _ in range(halvings):
-            features = k.downsample(features)
-        pooled.append(features)
-    there, _back = make_consistent(
-        _one_way(pooled[0], pooled[1], config, backend),
-        _one_way(pooled[1], pooled[0], config, backend),
-        backend,
+    config = config or DiscreteConfig()
+    spacing = config.grid_vox
+    if features is None:
+        mind = config.mind_radius, config.mind_dilation
+        features = (
+            pooled_mind(fixed, spacing, backend, *mind),
+            pooled_mind(moving, spacing, backend, *mind),
+        )
+    # One direction after the other: only one cost volume is held at a time.
+    forward, backward = (
+        search_grid(f, m, config.radius, config.couplings, backend)
+        for f, m in (features, features[::-1])
     )
-    forward = k.gaussian_filter(there, 1.0)
-    for _ in range(halvings):
-        forward = k.upsample(forward, 2.0)
-    return forward, k.invert(forward)
+    forward, backward = make_consistent(forward, backward, backend)
+    forward = to_full_resolution(forward, fixed.shape, spacing, backend)
+    forward = without_folds(forward, float(spacing), backend)
+    # The averaging leaves a residual between the two: a later composition would carry it along.
+    backward = to_full_resolution(backward, fixed.shape, spacing, backend)
+    return forward, backend.kernels.invert(forward, initial=backward)

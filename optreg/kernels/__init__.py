@@ -11,7 +11,7 @@ from typing import Any
 
 from optreg.errors import ConfigError, DeviceError
 
-__all__ = ["Backend", "available_threads", "get_backend", "thread_limit"]
+__all__ = ["Backend", "available_threads", "cache_folder", "get_backend", "thread_limit"]
 
 
 @dataclass(frozen=True)
@@ -105,3 +105,15 @@ def thread_limit(threads: int | None) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def cache_folder() -> str | None:
+    """Where compiled CPU kernels are kept, or None where no folder takes them."""
+    import numba
+
+    from optreg.kernels.cpu import _jit
+
+    if not _jit.CACHED:
+        return None
+    beside_code = os.path.join(os.path.dirname(_jit.__file__), "__pycache__")
+    return str(getattr(numba.config, "CACHE_DIR", "") or beside_code)

@@ -15,6 +15,15 @@ _WIDTH, _HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 26, 34
 
 
+def _level_line(tick: float, y: float) -> str:
+    """Horizontal line and label of a value."""
+    return (
+        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" '
+        f'y2="{y:.1f}"/><text x="{_LEFT - 8}" y="{y + 4:.1f}" '
+        f'text-anchor="end">{_short(tick)}</text>'
+    )
+
+
 def loss_curves(history: Sequence[dict[str, Any]]) -> str:
     """SVG of the loss over all iterations, a band and a curve per stage and level.
 
@@ -62,13 +71,7 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> str:
             f'text-anchor="middle">{escape(name)}</text>'
         )
         start += len(steps)
-    for tick in ticks:
-        y = place_y(tick)
-        out.append(
-            f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" '
-            f'y2="{y:.1f}"/><text x="{_LEFT - 8}" y="{y + 4:.1f}" '
-            f'text-anchor="end">{_short(tick)}</text>'
-        )
+    out += [_level_line(tick, place_y(tick)) for tick in ticks]
     for tick in _ticks(0, total - 1):
         if 0 <= tick <= total - 1:
             out.append(

@@ -5,75 +5,63 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from optreg.kernels.cpu._jit import parallel_jit
+from optreg.kernels.cpu._jit import jit, parallel_jit
 
 __all__ = ["compose_step", "relax_volume", "root_mean_square"]
+
+
+@jit
+def _step_row(force, x, y, step, tau, s):
+    """Bounded step of one row: s (3, Z)."""
+    fx, fy, fz = force[0, x, y], force[1, x, y], force[2, x, y]
+    for z in range(s.shape[1]):
+        square = fx[z] * fx[z] + fy[z] * fy[z] + fz[z] * fz[z]
+        scale = step / np.sqrt(square + tau * tau)
+        s[0, z], s[1, z], s[2, z] = scale * fx[z], scale * fy[z], scale * fz[z]
+
+
+@jit
+def _row_weights(s, w, wz):
+    """Linear weights of the 3 x 3 rows (9, Z) and of the 3 voxels along z (3, Z)."""
+    zero, one = np.float32(0.0), np.float32(1.0)
+    for z in range(s.shape[1]):
+        ax, ay, az = s[0, z], s[1, z], s[2, z]
+        x0, x2 = max(-ax, zero), max(ax, zero)
+        y0, y2 = max(-ay, zero), max(ay, zero)
+        x1, y1 = one - x0 - x2, one - y0 - y2
+        wz[0, z], wz[2, z] = max(-az, zero), max(az, zero)
+        wz[1, z] = one - wz[0, z] - wz[2, z]
+        w[0, z], w[1, z], w[2, z] = x0 * y0, x0 * y1, x0 * y2
+        w[3, z], w[4, z], w[5, z] = x1 * y0, x1 * y1, x1 * y2
+        w[6, z], w[7, z], w[8, z] = x2 * y0, x2 * y1, x2 * y2
+
+
+@jit
+def _add_weighted_row(row, weight, wz, line, out):
+    """Add ``weight * (row interpolated along z)``; `line` is the row with its ends repeated."""
+    nz = row.shape[0]
+    line[1 : nz + 1] = row
+    line[0], line[nz + 1] = row[0], row[nz - 1]
+    for z in range(nz):
+        out[z] += weight[z] * (wz[0, z] * line[z] + wz[1, z] * line[z + 1] + wz[2, z] * line[z + 2])
 
 
 @parallel_jit
 def _compose_step(force, step, tau, field, out):
     _, nx, ny, nz = field.shape
-    zero, one = np.float32(0.0), np.float32(1.0)
     for x in prange(nx):
-        xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
-        wz = np.empty((3, nz), np.float32)
-        w = np.empty((9, nz), np.float32)
-        s = np.empty((3, nz), np.float32)
+        wz, w = np.empty((3, nz), np.float32), np.empty((9, nz), np.float32)
+        s, line = np.empty((3, nz), np.float32), np.empty(nz + 2, np.float32)
         for y in range(ny):
-            ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
-            fx, fy, fz = force[0, x, y], force[1, x, y], force[2, x, y]
-            for z in range(nz):
-                square = fx[z] * fx[z] + fy[z] * fy[z] + fz[z] * fz[z]
-                scale = step / np.sqrt(square + tau * tau)
-                s[0, z], s[1, z], s[2, z] = scale * fx[z], scale * fy[z], scale * fz[z]
-            for z in range(nz):
-                ax, ay, az = s[0, z], s[1, z], s[2, z]
-                x0, x2 = max(-ax, zero), max(ax, zero)
-                y0, y2 = max(-ay, zero), max(ay, zero)
-                x1, y1 = one - x0 - x2, one - y0 - y2
-                wz[0, z], wz[2, z] = max(-az, zero), max(az, zero)
-                wz[1, z] = one - wz[0, z] - wz[2, z]
-                w[0, z], w[1, z], w[2, z] = x0 * y0, x0 * y1, x0 * y2
-                w[3, z], w[4, z], w[5, z] = x1 * y0, x1 * y1, x1 * y2
-                w[6, z], w[7, z], w[8, z] = x2 * y0, x2 * y1, x2 * y2
+            _step_row(force, x, y, step, tau, s)
+            _row_weights(s, w, wz)
             for c in range(3):
-                f = field[c]
-                r0, r1, r2 = f[xm, ym], f[xm, y], f[xm, yp]
-                r3, r4, r5 = f[x, ym], f[x, y], f[x, yp]
-                r6, r7, r8 = f[xp, ym], f[xp, y], f[xp, yp]
                 row = out[c, x, y]
-                for z in range(1, nz - 1):
-                    total = s[c, z]
-                    for k in range(3):
-                        q = z + k - 1
-                        total += wz[k, z] * (
-                            w[0, z] * r0[q]
-                            + w[1, z] * r1[q]
-                            + w[2, z] * r2[q]
-                            + w[3, z] * r3[q]
-                            + w[4, z] * r4[q]
-                            + w[5, z] * r5[q]
-                            + w[6, z] * r6[q]
-                            + w[7, z] * r7[q]
-                            + w[8, z] * r8[q]
-                        )
-                    row[z] = total
-                for z in (0, nz - 1):
-                    total = s[c, z]
-                    for k in range(3):
-                        q = min(max(z + k - 1, 0), nz - 1)
-                        total += wz[k, z] * (
-                            w[0, z] * r0[q]
-                            + w[1, z] * r1[q]
-                            + w[2, z] * r2[q]
-                            + w[3, z] * r3[q]
-                            + w[4, z] * r4[q]
-                            + w[5, z] * r5[q]
-                            + w[6, z] * r6[q]
-                            + w[7, z] * r7[q]
-                            + w[8, z] * r8[q]
-                        )
-                    row[z] = total
+                row[:] = s[c]
+                for k in range(9):
+                    p = min(max(x + k // 3 - 1, 0), nx - 1)
+                    q = min(max(y + k % 3 - 1, 0), ny - 1)
+                    _add_weighted_row(field[c, p, q], w[k], wz, line, row)
 
 
 @parallel_jit

@@ -17,7 +17,8 @@ __all__ = ["compose", "warp", "warp_nearest"]
 def _corner(position, size):
     """Clamp a coordinate to the grid and split it into the lower corner and the fraction."""
     position = min(max(position, np.float32(0.0)), np.float32(size - 1))
-    lower = min(np.int32(position), np.int32(size - 2))
+    # A NaN survives the clamping and turns into some integer: it must not leave the volume.
+    lower = max(min(np.int32(position), np.int32(size - 2)), np.int32(0))
     return lower, position - np.float32(lower)
 
 

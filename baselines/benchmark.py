@@ -1,0 +1,202 @@
+"""Where the time of a registration goes on this machine, and how far it is from the least.
+
+``python baselines/benchmark.py --data DATA --preset default --threads 2 --output OUT``
+
+Printed and written to ``OUT/benchmark.md`` and ``.json``: seconds per stage; per level the time of
+an iteration beside its floor, the bytes that it has to move over the measured copy bandwidth of the
+same threads; peak memory. Compilation is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import optreg_method
+import process
+import tables
+from dataset import Pair, read_task
+from optreg import Image, Registration, RegistrationConfig, register
+from optreg.continuous.solve import bytes_per_iteration
+from optreg.errors import OptregError
+from optreg.io import load_image
+from optreg.preprocess import foreground_box, normalize, onto_fixed_grid
+
+_BLOCK_BYTES = 1 << 28  # far above any cache
+_CHANNELS = {"mind": 12}  # the other similarities have the intensities and one tissue map
+
+
+def copy_bandwidth(threads: int, repeats: int = 5) -> float:
+    """Bytes per second that so many threads read and write when they copy memory.
+
+    One byte copied counts as two moved, as in `bytes_per_iteration`; the best of the repeats.
+    """
+    source = np.ones(_BLOCK_BYTES // 4, np.float32)
+    target = np.zeros_like(source)
+    parts = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
+    best = np.inf
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(repeats):
+            start = time.perf_counter()
+            list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))
+            best = min(best, time.perf_counter() - start)
+    return 2 * _BLOCK_BYTES / best
+
+
+def timed(
+    fixed: Image, moving: Image, config: RegistrationConfig, threads: int
+) -> tuple[Registration, dict[int, list[float]]]:
+    """A registration and the seconds of its iterations by level (down-sampling factor).
+
+    The progress report comes once after each iteration, so its times are those of iterations. The
+    first one of a level includes what the level allocates.
+    """
+    ticks: list[tuple[str, float]] = [("", time.perf_counter())]
+    result = register(
+        fixed,
+        moving,
+        config=config,
+        threads=threads,
+        device="cpu",
+        progress=lambda stage, _: ticks.append((stage, time.perf_counter())),
+    )
+    first = next(i for i, (stage, _) in enumerate(ticks) if stage == "refine")
+    seconds = np.diff([tick for _, tick in ticks[first - 1 :]])
+    levels: dict[int, list[float]] = {}
+    if sum(stage == "refine" for stage, _ in ticks) < len(result.history):
+        raise RuntimeError("there is no progress report for each iteration; times would be wrong")
+    for entry, value in zip(result.history, seconds, strict=False):
+        factor = entry["level"] * config.continuous.finest
+        levels.setdefault(factor, []).append(float(value))
+    return result, levels
+
+
+def cropped_voxels(fixed: Image, moving: Image, config: RegistrationConfig) -> int:
+    """Voxels of the box that is registered, at full resolution."""
+    volumes = [
+        normalize(image.data, config.preprocess)
+        for image in (fixed, onto_fixed_grid(fixed, moving))
+    ]
+    multiple = config.continuous.finest * 2 ** (len(config.continuous.iterations) - 1)
+    box = foreground_box(*volumes, config.preprocess.margin_vox, multiple)
+    return int(np.prod(box.shape))
+
+
+def measure(pair: Pair, preset: str, threads: int, repeats: int) -> dict[str, Any]:
+    """All numbers of the benchmark; times are medians over the repeats."""
+    optreg_method.prepare(threads=threads, preset=preset)
+    config = RegistrationConfig.preset(preset)
+    start = time.perf_counter()
+    fixed, moving = load_image(pair.fixed), load_image(pair.moving)
+    reading = time.perf_counter() - start
+    runs = [timed(fixed, moving, config, threads) for _ in range(repeats)]
+    peak = process.peak_memory_mb()  # before the copies below add to it
+    bandwidth = copy_bandwidth(threads)
+    voxels = cropped_voxels(fixed, moving, config)
+    channels = _CHANNELS.get(runs[0][0].similarity, 2)
+    levels = []
+    for factor in runs[0][1]:
+        # Median over iterations, so that one disturbance or a level's first one does not count.
+        each = float(np.median([np.median(found[factor]) for _, found in runs]))
+        moved = bytes_per_iteration(voxels // factor**3, channels)
+        levels.append(
+            {
+                "factor": factor,
+                "voxels": voxels // factor**3,
+                "iterations": len(runs[0][1][factor]),
+                "seconds": float(np.median([sum(found[factor]) for _, found in runs])),
+                "iteration_ms": 1e3 * each,
+                "megabytes": moved / 1e6,
+                "floor_ms": 1e3 * moved / bandwidth,
+            }
+        )
+    stages = {
+        key: float(np.median([result.timings[key] for result, _ in runs]))
+        for key in runs[0][0].timings
+    }
+    return {
+        "pair": pair.name,
+        "shape": fixed.shape,
+        "preset": preset,
+        "threads": threads,
+        "repeats": repeats,
+        "reading_s": reading,
+        "stages_s": stages,
+        "cropped_voxels": voxels,
+        "levels": levels,
+        "copy_bandwidth_gb_s": bandwidth / 1e9,
+        "peak_memory_mb": peak,
+    }
+
+
+def markdown(numbers: dict[str, Any]) -> str:
+    """The report of `measure`."""
+    shape = "x".join(map(str, numbers["shape"]))
+    share = numbers["cropped_voxels"] / np.prod(numbers["shape"])
+    stages = [["stage", "seconds"], ["(reading both files)", f"{numbers['reading_s']:.2f}"]]
+    stages += [[name, f"{value:.2f}"] for name, value in numbers["stages_s"].items()]
+    levels = [
+        ["resolution", "voxels", "iterations", "seconds", "ms each", "MB each", "floor ms", "ratio"]
+    ]
+    levels += [
+        [
+            f"1/{level['factor']}",
+            f"{level['voxels']}",
+            f"{level['iterations']}",
+            f"{level['seconds']:.2f}",
+            f"{level['iteration_ms']:.1f}",
+            f"{level['megabytes']:.0f}",
+            f"{level['floor_ms']:.1f}",
+            f"{level['iteration_ms'] / level['floor_ms']:.1f}",
+        ]
+        for level in numbers["levels"]
+    ]
+    return (
+        f"Preset {numbers['preset']}, pair {numbers['pair']} of {shape} voxels, of which "
+        f"{share:.0%} are registered. {numbers['threads']} threads, median of "
+        f"{numbers['repeats']} runs.\n"
+        f"Copying memory: {numbers['copy_bandwidth_gb_s']:.1f} GB/s. Peak memory: "
+        f"{numbers['peak_memory_mb']:.0f} MB.\n\n{tables.table(stages)}\n{tables.table(levels)}"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("OPTREG_DATA"),
+        required="OPTREG_DATA" not in os.environ,
+        help="folder in LUMIR layout (without: OPTREG_DATA)",
+    )
+    parser.add_argument("--task", default="segmentation", help="its first pair is registered")
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT")
+    args = parser.parse_args(argv)
+    try:
+        pair = read_task(args.data, args.task)[0]
+        numbers = measure(pair, args.preset, args.threads, args.repeats)
+    except OptregError as error:
+        parser.exit(error.exit_code, f"error: {error}\n")
+    text = markdown(numbers)
+    args.output.mkdir(parents=True, exist_ok=True)
+    process.write_text(args.output / "benchmark.json", json.dumps(numbers, indent=1))
+    process.write_text(args.output / "benchmark.md", text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Names of methods become commands of the tools."""
+
+from pathlib import Path
+
+import pytest
+
+import ants_syn
+import greedy
+import methods
+import process
+from optreg import RegistrationConfig
+
+
+@pytest.mark.parametrize("name", methods.NAMES)
+def test_every_name_has_a_script_with_a_run(name):
+    method = methods.named(name)
+    assert method.name == name
+    if method.script:
+        text = (Path(process.__file__).parent / method.script).read_text()
+        assert "\ndef run(" in text
+
+
+def test_unknown_names_and_missing_environments_are_explained(tmp_path):
+    with pytest.raises(ValueError, match="greedy-tuned"):
+        methods.named("greedy-best")
+    with pytest.raises(ValueError, match="no smoothing"):
+        methods.smoothed("none", 1.0)
+    with pytest.raises(FileNotFoundError, match=r"setup_env\.py greedy"):
+        methods.named("greedy-stock").python(tmp_path)
+
+
+def test_stock_and_tuned_greedy():
+    assert greedy.command("stock", 2) == (
+        "-d 3 -m NCC 2x2x2 -n 100x100x50 -s 1.732vox 0.7071vox -threads 2 -wp 0"
+    )
+    assert greedy.command("tuned", 2) == (
+        "-d 3 -m WNCC 2x2x2 -n 100x100x40 -s 1.5vox 0.5vox -threads 2 -wp 0"
+    )
+
+
+def test_smoothing_reaches_the_command():
+    tuned = methods.smoothed("greedy-tuned", 0.7)
+    assert "-s 1.5vox 0.7vox" in greedy.command(threads=1, **tuned.settings)
+    stock = methods.smoothed("greedy-stock", 1)
+    assert "-s 1.732vox 1vox" in greedy.command(threads=1, **stock.settings)
+    syn = ants_syn.arguments(total_sigma=0.5, flow_sigma=None, iterations=None)
+    assert syn["type_of_transform"] == "SyNOnly"
+    assert (syn["flow_sigma"], syn["total_sigma"]) == (3.0, 0.5)
+    assert ants_syn.arguments(None, None, None) == {"type_of_transform": ants_syn.CHALLENGE}
+
+
+def test_smoothing_of_optreg_scales_every_level():
+    import optreg_method
+
+    method = methods.smoothed("optreg-fast", 2.0)
+    config = optreg_method.configuration(**method.settings)
+    before = RegistrationConfig.preset("fast").continuous.field_sigma_vox
+    assert config.continuous.field_sigma_vox == pytest.approx([2 * sigma for sigma in before])
+    assert config.continuous.iterations == RegistrationConfig.preset("fast").continuous.iterations
