@@ -37,31 +37,56 @@ def _row_weights(s, w, wz):
 
 
 @jit
-def _add_weighted_row(row, weight, wz, line, out):
-    """Add ``weight * (row interpolated along z)``; `line` is the row with its ends repeated."""
-    nz = row.shape[0]
-    line[1 : nz + 1] = row
-    line[0], line[nz + 1] = row[0], row[nz - 1]
-    for z in range(nz):
-        out[z] += weight[z] * (wz[0, z] * line[z] + wz[1, z] * line[z + 1] + wz[2, z] * line[z + 2])
+def _plane_sum(r, w, z, q):
+    """Weighted sum of the nine rows at position q, with the weights of voxel z."""
+    return (
+        w[0, z] * r[0][q]
+        + w[1, z] * r[1][q]
+        + w[2, z] * r[2][q]
+        + w[3, z] * r[3][q]
+        + w[4, z] * r[4][q]
+        + w[5, z] * r[5][q]
+        + w[6, z] * r[6][q]
+        + w[7, z] * r[7][q]
+        + w[8, z] * r[8][q]
+    )
+
+
+@jit
+def _interpolate_row(r, w, wz, s, out):
+    """``out = s + `` the 27-point interpolation of one component; the ends are repeated."""
+    nz = out.shape[0]
+    for z in range(1, nz - 1):
+        total = s[z]
+        for k in range(3):
+            total += wz[k, z] * _plane_sum(r, w, z, z + k - 1)
+        out[z] = total
+    for z in (0, nz - 1):
+        total = s[z]
+        for k in range(3):
+            total += wz[k, z] * _plane_sum(r, w, z, min(max(z + k - 1, 0), nz - 1))
+        out[z] = total
 
 
 @parallel_jit
 def _compose_step(force, step, tau, field, out):
     _, nx, ny, nz = field.shape
     for x in prange(nx):
+        xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
         wz, w = np.empty((3, nz), np.float32), np.empty((9, nz), np.float32)
-        s, line = np.empty((3, nz), np.float32), np.empty(nz + 2, np.float32)
+        s = np.empty((3, nz), np.float32)
         for y in range(ny):
+            ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
             _step_row(force, x, y, step, tau, s)
             _row_weights(s, w, wz)
             for c in range(3):
-                row = out[c, x, y]
-                row[:] = s[c]
-                for k in range(9):
-                    p = min(max(x + k // 3 - 1, 0), nx - 1)
-                    q = min(max(y + k % 3 - 1, 0), ny - 1)
-                    _add_weighted_row(field[c, p, q], w[k], wz, line, row)
+                f = field[c]
+                rows = (
+                    f[xm, ym], f[xm, y], f[xm, yp],
+                    f[x, ym], f[x, y], f[x, yp],
+                    f[xp, ym], f[xp, y], f[xp, yp],
+                )  # fmt: skip
+                _interpolate_row(rows, w, wz, s[c], out[c, x, y])
 
 
 @parallel_jit
