@@ -60,7 +60,6 @@ class _Level:
             (self.fixed, self.moving), fields, self.warped, strict=True
         ):
             self.k.warp(image, field, warped)
-        self.config.radius_vox[self.level]
         k, c, i = self.k, self.config, self.level
         value = similarity(k, self.warped, c.radius_vox[i], self.force)
         if self.first is None:
