@@ -89,7 +89,7 @@ class DiscreteConfig:
 
 @dataclass(frozen=True)
 class ContinuousConfig:
-    """Symmetric diffeomorphic refinement; tuples hold one entry per level, coarse to fine.
+    """Diffeomorphic refinement; tuples hold one entry per level, coarse to fine.
 
     Attributes
     ----------
@@ -97,8 +97,12 @@ class ContinuousConfig:
         Down-sampling of the last level against the images.
     iterations : tuple of int
         Steps per level; each level has half the resolution of the next.
+    one_sided_finest : bool
+        Warp only the moving image on the last level; on all others both go to a midpoint.
     step_vox : tuple of float
-        Longest step of a half field, in voxels of the level; at most 1.
+        Longest step of a field, in voxels of the level; at most 1.
+    step_decay : tuple of float
+        Share of the step that is lost, linearly, over the iterations of the level.
     step_tau : float
         Force, in units of its root mean square, at which a step has 0.7 of that length.
     step_floor : float
@@ -110,30 +114,47 @@ class ContinuousConfig:
         Strength of the regularization of log J in each iteration.
     radius_vox : tuple of int
         Window of the local correlation.
+    window_stride : int
+        Only every so many windows along x and y count; they overlap, so two lose next to nothing.
     eps : float
         Product of variances under which a window counts as flat.
     tissue_weight : float
         Weight of the correlation of the tissue maps beside that of the intensities.
+    tissue_difference : float
+        Weight of the squared difference of the tissue maps, which replaces their correlation on
+        the last level; 0 leaves the correlation.
+    structure_weight : tuple of float
+        Weight of the squared difference of MIND-SSC features (Heinrich et al. 2013, doi
+        10.1007/978-3-642-40811-3_24), which aligns weak borders deep in the brain.
+    structure_iterations : tuple of int
+        How many of the last iterations of a level have that term.
     """
 
     finest: int = 1
     iterations: tuple[int, ...] = (50, 40, 8)
-    step_vox: tuple[float, ...] = (0.2, 0.2, 0.2)
+    one_sided_finest: bool = True
+    step_vox: tuple[float, ...] = (0.2, 0.2, 0.7)
+    step_decay: tuple[float, ...] = (0.0, 0.0, 0.85)
     step_tau: float = 1.5
     step_floor: float = 0.05
-    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.5)
-    field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.5)
-    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.3)
+    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.2)
+    field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.4)
+    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.1)
     radius_vox: tuple[int, ...] = (2, 2, 2)
+    window_stride: int = 2
     eps: float = 1e-6
     tissue_weight: float = 1.0
+    tissue_difference: float = 4.0
+    structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
+    structure_iterations: tuple[int, ...] = (0, 8, 0)
 
     def __post_init__(self) -> None:
         _require(self.finest in (1, 2, 4), "continuous.finest: must be 1, 2 or 4")
         levels = len(self.iterations)
         _require(1 <= levels <= 6, "continuous.iterations: needs 1 to 6 levels")
         for name in (
-            "step_vox", "force_sigma_vox", "field_sigma_vox", "volume_weight", "radius_vox",
+            "step_vox", "step_decay", "force_sigma_vox", "field_sigma_vox", "volume_weight",
+            "radius_vox", "structure_weight", "structure_iterations",
         ):  # fmt: skip
             _require(
                 len(getattr(self, name)) == levels,
@@ -142,6 +163,10 @@ class ContinuousConfig:
         _require(min(self.iterations) >= 0, "continuous.iterations: must not be negative")
         _require(0 < min(self.step_vox), "continuous.step_vox: must be positive")
         _require(max(self.step_vox) <= 1, "continuous.step_vox: must be at most 1")
+        _require(
+            0 <= min(self.step_decay) and max(self.step_decay) < 1,
+            "continuous.step_decay: must be in [0, 1)",
+        )
         _require(min(self.force_sigma_vox) > 0, "continuous.force_sigma_vox: must be positive")
         _require(min(self.field_sigma_vox) > 0, "continuous.field_sigma_vox: must be positive")
         _require(
@@ -152,10 +177,17 @@ class ContinuousConfig:
             1 <= min(self.radius_vox) and max(self.radius_vox) <= 8,
             "continuous.radius_vox: must be in 1 to 8",
         )
+        _require(
+            1 <= self.window_stride <= min(self.radius_vox),
+            "continuous.window_stride: must be in 1 to the smallest radius_vox",
+        )
         _require(self.step_tau > 0, "continuous.step_tau: must be positive")
         _require(self.step_floor > 0, "continuous.step_floor: must be positive")
         _require(self.eps > 0, "continuous.eps: must be positive")
-        _require(self.tissue_weight >= 0, "continuous.tissue_weight: must not be negative")
+        for name in ("tissue_weight", "tissue_difference"):
+            _require(getattr(self, name) >= 0, f"continuous.{name}: must not be negative")
+        for name in ("structure_weight", "structure_iterations"):
+            _require(min(getattr(self, name)) >= 0, f"continuous.{name}: must not be negative")
 
 
 @dataclass(frozen=True)
@@ -265,6 +297,8 @@ class RegistrationConfig:
 def _toml(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
@@ -292,6 +326,10 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
             if not isinstance(value, (list, tuple)):
                 raise ConfigError(f"{name}: a list is needed")
             changes[key] = tuple(_number(v, old[0], name) for v in value)
+        elif isinstance(old, bool):
+            if not isinstance(value, bool):
+                raise ConfigError(f"{name}: {value!r} is neither true nor false")
+            changes[key] = value
         elif isinstance(old, str):
             if not isinstance(value, str):
                 raise ConfigError(f"{name}: {value!r} is not a text")
@@ -304,17 +342,16 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
 PRESETS = {
     "fast": RegistrationConfig(
         continuous=ContinuousConfig(
-            iterations=(30, 15, 2), step_vox=(0.25, 0.25, 0.25), step_tau=1.0
+            iterations=(30, 15, 2), step_vox=(0.25, 0.25, 0.5), step_tau=1.0
         )
     ),
     "default": RegistrationConfig(),
     "accurate": RegistrationConfig(
         continuous=ContinuousConfig(
             iterations=(100, 100, 25),
-            step_vox=(0.1, 0.1, 0.1),
+            step_vox=(0.1, 0.1, 0.5),
             step_tau=1.0,
-            force_sigma_vox=(1.73, 1.73, 1.4),
-            field_sigma_vox=(0.5, 0.45, 0.5),
+            field_sigma_vox=(0.5, 0.45, 0.4),
         )
     ),
 }

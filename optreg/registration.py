@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optreg import continuous, discrete, features
 from optreg.config import RegistrationConfig
-from optreg.continuous.repair import repair_folds
+from optreg.continuous.repair import repair_pair, tighten_inverse
 from optreg.errors import GeometryError, InputError
 from optreg.image import Image
 from optreg.kernels import Backend, get_backend, thread_limit
@@ -136,10 +136,10 @@ def register(
             pair = features.channels(fixed_cut, searched, chosen, config, backend)
         history: list[dict[str, Any]] = []
         with clock.stage("refine") as inside:
-            halves = _refine(pair, chosen, config, backend, history, inside)
+            refined = _refine(pair, chosen, config, backend, history, inside)
         with clock.stage("finish"):
-            fields, repaired = _finish(halves[:2], search, start, box, config, backend)
-        status = Status.CONVERGED if halves[2] else Status.DIVERGED
+            fields, repaired = _finish(refined[:2], search, start, box, config, backend)
+        status = Status.CONVERGED if refined[2] else Status.DIVERGED
         result = Registration.assemble(
             fixed, moving, fields, status, history, config, chosen, repaired
         )
@@ -230,15 +230,12 @@ def _refine(
     settings = config.continuous
     for _ in range(settings.finest.bit_length() - 1):
         pair = (backend.kernels.downsample(pair[0]), backend.kernels.downsample(pair[1]))
-    if chosen == "mind":
-        similarity = continuous.squared_difference()
-    else:
-        similarity = continuous.local_correlation((1.0, settings.tissue_weight), settings.eps)
-    return continuous.refine(*pair, similarity, settings, backend, history, progress)
+    terms = continuous.plan(chosen, len(pair[0]), settings)
+    return continuous.refine(*pair, terms, settings, backend, history, progress)
 
 
 def _finish(
-    halves: tuple[Any, Any],
+    pair: tuple[Any, Any],
     search: tuple[Any, Any] | None,
     start: DisplacementField | None,
     box: Box,
@@ -247,7 +244,7 @@ def _finish(
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], int]:
     """Exported displacement and inverse on the full grid, free of folds."""
     k = backend.kernels
-    forward, inverse = continuous.join_halves(*halves, backend)
+    forward, inverse = pair
     for _ in range(config.continuous.finest.bit_length() - 1):
         forward, inverse = k.upsample(forward, 2.0), k.upsample(inverse, 2.0)
     if search is not None:
@@ -258,5 +255,6 @@ def _finish(
             k.compose(start.disp, fields[0]),
             k.compose(fields[1], start.invert().disp),
         ]
-    repaired = sum(repair_folds(f, config.repair, backend) for f in fields)
+    repaired = repair_pair(fields[0], fields[1], config.repair, backend)
+    tighten_inverse(fields[0], fields[1], config.repair, backend)
     return (fields[0], fields[1]), repaired

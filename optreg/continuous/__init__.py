@@ -1,13 +1,6 @@
-"""Continuous refinement: similarity, regularization and the symmetric solver."""
+"""Continuous refinement: similarity, regularization and the solver."""
 
-from optreg.continuous.similarity import Similarity, local_correlation, squared_difference
+from optreg.continuous.similarity import Terms, plan
 from optreg.continuous.solve import bytes_per_iteration, join_halves, refine
 
-__all__ = [
-    "Similarity",
-    "bytes_per_iteration",
-    "join_halves",
-    "local_correlation",
-    "refine",
-    "squared_difference",
-]
+__all__ = ["Terms", "bytes_per_iteration", "join_halves", "plan", "refine"]

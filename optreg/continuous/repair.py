@@ -1,4 +1,9 @@
-"""Removal of folds: smooth a field where, and only where, it folds."""
+"""Removal of folds from a field and its inverse: smooth where, and only where, one of them folds.
+
+A fold of the inverse on its grid comes from strong compression in the forward field. It is undone
+there, and the inverse is computed again around it: so both stay free of folds *and* each other's
+inverse. Smoothing the inverse by itself would take many more voxels and break the bond.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +13,136 @@ from typing import Any
 from optreg.config import RepairConfig
 from optreg.kernels import Backend
 
-__all__ = ["repair_folds"]
+__all__ = ["repair_folds", "repair_pair", "tighten_inverse"]
 
 _log = logging.getLogger("optreg")
-_CROSS = [(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
-_CUBE = [(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
-_WIDEN_EVERY = 40
+_PATIENCE = 3
+"""Rounds without progress after which a wider neighbourhood is smoothed."""
 
 
-def _neighbourhood(index: Any, offsets: list[tuple[int, int, int]], shape: Any, xp: Any) -> Any:
-    """The voxels (N, 3) and their neighbours at `offsets` inside the grid, each once."""
-    size = xp.asarray(shape)
-    moved = (index[:, None] + xp.asarray(offsets)).reshape(-1, 3)
-    moved = moved[((moved >= 0) & (moved < size)).all(axis=1)]
-    flat = xp.unique((moved[:, 0] * shape[1] + moved[:, 1]) * shape[2] + moved[:, 2])
-    rest, z = flat // shape[2], flat % shape[2]
-    return xp.ascontiguousarray(xp.stack([rest // shape[1], rest % shape[1], z], axis=1))
+def _unique(flat: Any, xp: Any) -> Any:
+    """Ascending, each once (sorting beats the hash table behind ``unique`` by far)."""
+    flat = xp.sort(flat)
+    first = xp.ones(len(flat), bool)
+    first[1:] = flat[1:] != flat[:-1]
+    return flat[first]
+
+
+def _spread(flat: Any, shape: Any, xp: Any, corners: bool) -> Any:
+    """Voxels (flat, ascending) and their neighbours: the six, or all 26 with `corners`."""
+    strides = (shape[1] * shape[2], shape[2], 1)
+    grown = [flat]
+    for size, stride in zip(shape, strides, strict=True):
+        at = flat // stride % size
+        grown += [flat[at > 0] - stride, flat[at < size - 1] + stride]
+        if corners:
+            flat = _unique(xp.concatenate(grown), xp)
+            grown = [flat]
+    return flat if corners else _unique(xp.concatenate(grown), xp)
+
+
+def _voxels(flat: Any, shape: Any, xp: Any) -> Any:
+    """Coordinates (N, 3) of flat indices."""
+    return xp.ascontiguousarray(xp.stack(xp.unravel_index(flat, shape), axis=1))
+
+
+def _folded(disp: Any, threshold: float, backend: Backend, where: Any = None) -> Any:
+    """Flat indices of voxels with a determinant that is too small: of all, or around `where`."""
+    xp, k, shape = backend.xp, backend.kernels, disp.shape[1:]
+    if where is None:
+        return xp.flatnonzero(k.minimum_determinant(disp) <= threshold)
+    around = _spread(where, shape, xp, corners=True)
+    return around[k.minimum_determinant_at(disp, _voxels(around, shape, xp)) <= threshold]
+
+
+class _Widening:
+    """How far around the folds to smooth: further when their number stops falling.
+
+    Widening at once would push folds ahead of the rim instead of dissolving them.
+    """
+
+    def __init__(self) -> None:
+        self._width, self._fewest, self._since = 1, 0, 0
+
+    def marked(self, bad: Any, shape: Any, xp: Any) -> Any:
+        if not self._fewest or len(bad) < self._fewest:
+            self._fewest, self._since = len(bad), 0
+        else:
+            self._since += 1
+            if self._since == _PATIENCE:
+                self._width, self._since = self._width + 1, 0
+        for _ in range(self._width):
+            bad = _spread(bad, shape, xp, corners=False)
+        return bad
+
+
+def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backend) -> int:
+    """Free a displacement and its inverse of folds, in place, keeping them inverse to each other.
+
+    Parameters
+    ----------
+    forward, inverse : (3, X, Y, Z) float32 array
+        Displacements in voxels, exactly as they will be exported.
+
+    Returns
+    -------
+    int
+        Number of voxels whose forward displacement changed.
+    """
+    xp, k, shape = backend.xp, backend.kernels, forward.shape[1:]
+    changed, widening = xp.zeros(forward[0].size, bool), _Widening()
+    bad = _folded(forward, config.threshold, backend)
+    bad_back = _folded(inverse, config.threshold, backend)
+    for _ in range(config.max_rounds):
+        if len(bad) + len(bad_back) == 0:
+            break
+        bad = _unique(xp.concatenate([bad, _landing(inverse, bad_back, xp)]), xp)
+        marked = widening.marked(bad, shape, xp)
+        changed[marked] = True
+        landed = _landing(forward, marked, xp)
+        k.smooth_marked(forward, _voxels(marked, shape, xp))
+        landed = _unique(xp.concatenate([landed, _landing(forward, marked, xp)]), xp)
+        touched = _spread(landed, shape, xp, corners=True)
+        k.invert_at(forward, _voxels(touched, shape, xp), inverse)
+        bad = _folded(forward, config.threshold, backend, marked)
+        bad_back = _folded(inverse, config.threshold, backend, touched)
+    # What is left, if anything, has no common solution within the rounds.
+    repair_folds(inverse, config, backend)
+    repair_folds(forward, config, backend)
+    return int(changed.sum())
+
+
+def _landing(disp: Any, flat: Any, xp: Any) -> Any:
+    """Voxels nearest to where a displacement takes some voxels, all as flat indices."""
+    shape = disp.shape[1:]
+    voxels = _voxels(flat, shape, xp)
+    moved = xp.rint(voxels + disp.reshape(3, -1)[:, flat].T).astype(voxels.dtype)
+    moved = xp.clip(moved, 0, xp.asarray(shape) - 1)
+    return (moved[:, 0] * shape[1] + moved[:, 1]) * shape[2] + moved[:, 2]
+
+
+def tighten_inverse(forward: Any, inverse: Any, config: RepairConfig, backend: Backend) -> None:
+    """Make ``inverse(forward(x))`` come closer to x, in place, without a fold.
+
+    Newton's method makes the inverse exact at its own voxels; between them interpolation errs
+    where the inverse bends. The error at the voxels of the fixed image, carried to those of the
+    inverse, is subtracted once (a step of the iteration for the least-squares inverse); where
+    that would fold, less of it, or nothing.
+    """
+    xp, k, shape = backend.xp, backend.kernels, forward.shape[1:]
+    tight = inverse - k.warp(k.compose(inverse, forward), inverse)
+    near, far = tight.reshape(3, -1), inverse.reshape(3, -1)
+    bad = _folded(tight, config.threshold, backend)
+    for share in (0.5, 0.5, 0.5):
+        marked = _spread(bad, shape, xp, corners=False)
+        near[:, marked] = far[:, marked] + share * (near[:, marked] - far[:, marked])
+        bad = _folded(tight, config.threshold, backend, marked)
+    while len(bad):
+        # Where all is taken back already, the fold is due to a neighbour further on.
+        bad = _spread(bad, shape, xp, corners=True)
+        near[:, bad] = far[:, bad]
+        bad = _folded(tight, config.threshold, backend, bad)
+    inverse[...] = tight
 
 
 def repair_folds(disp: Any, config: RepairConfig, backend: Backend) -> int:
@@ -45,19 +164,15 @@ def repair_folds(disp: Any, config: RepairConfig, backend: Backend) -> int:
         Number of voxels whose displacement changed.
     """
     xp, k, shape = backend.xp, backend.kernels, disp.shape[1:]
-    bad = xp.argwhere(k.minimum_determinant(disp) <= config.threshold)
-    changed = xp.zeros(shape, bool)
-    for round_ in range(config.max_rounds):
+    changed, widening = xp.zeros(disp[0].size, bool), _Widening()
+    bad = _folded(disp, config.threshold, backend)
+    for _ in range(config.max_rounds):
         if len(bad) == 0:
             return int(changed.sum())
-        marked = bad
-        # Widening sooner would push folds ahead of its rim instead of dissolving them.
-        for _ in range(1 + round_ // _WIDEN_EVERY):
-            marked = _neighbourhood(marked, _CROSS, shape, xp)
-        changed[marked[:, 0], marked[:, 1], marked[:, 2]] = True
-        k.smooth_marked(disp, marked)
-        around = _neighbourhood(marked, _CUBE, shape, xp)
-        bad = around[k.minimum_determinant_at(disp, around) <= config.threshold]
+        marked = widening.marked(bad, shape, xp)
+        changed[marked] = True
+        k.smooth_marked(disp, _voxels(marked, shape, xp))
+        bad = _folded(disp, config.threshold, backend, marked)
     sigma = 0.5
     while bool((k.minimum_determinant(disp) <= config.threshold).any()):
         _log.warning("folds left after the local rounds; the whole field is smoothed")

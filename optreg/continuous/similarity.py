@@ -1,36 +1,143 @@
-"""What the refinement maximizes: a value and the force between two warped feature volumes."""
+"""What the refinement maximizes: similarity of two warped feature volumes, and its force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Similarity", "local_correlation", "squared_difference"]
+from optreg.config import ContinuousConfig
+from optreg.kernels import Backend
 
-Similarity = Callable[[ModuleType, list[Any], int, Any], float]
-"""Called as ``similarity(kernels, [fixed, moving], radius_vox, force)``."""
+__all__ = ["Objective", "Terms", "plan"]
+
+_STRUCTURE_CHANNELS = (0, 2, 4, 6, 8, 10)
+"""Half of the twelve MIND-SSC channels: each neighbour is in two pairs, the rest is redundant."""
 
 
-def local_correlation(weights: tuple[float, ...], eps: float) -> Similarity:
-    """Weighted mean of the squared local correlation of each channel."""
+@dataclass(frozen=True)
+class Terms:
+    """Weights of the terms on one level.
 
-    def value(kernels: ModuleType, warped: list[Any], radius: int, force: Any) -> float:
-        fixed, moving = warped
-        total = 0.0
-        for c, weight in enumerate(weights):
-            total += weight * kernels.lncc(
-                fixed[c], moving[c], radius, eps, force, weight=weight, add=c > 0
+    Attributes
+    ----------
+    correlation : tuple of float
+        Of the squared local correlation of each channel.
+    difference : tuple of float
+        Of the squared difference of each channel.
+    structure : float
+        Of the squared difference of MIND-SSC features of the first channel.
+    structure_iterations : int
+        How many of the last iterations have that term.
+    """
+
+    correlation: tuple[float, ...]
+    difference: tuple[float, ...]
+    structure: float = 0.0
+    structure_iterations: int = 0
+
+
+def plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms]:
+    """Terms of every level, coarse to fine.
+
+    Parameters
+    ----------
+    similarity : {"lncc", "tissue", "mind"}
+        See `RegistrationConfig`.
+    channels : int
+        Of the feature volumes.
+    """
+    levels = len(config.iterations)
+    if similarity == "mind":
+        return [Terms((0.0,) * channels, (1.0,) * channels)] * levels
+    terms = []
+    for level in range(levels):
+        finest = level == levels - 1
+        # Correlation finds the way to corresponding tissue however thick it is; once there, the
+        # difference of the maps draws its borders onto each other (and costs a third).
+        fine = finest and config.tissue_difference > 0
+        terms.append(
+            Terms(
+                (1.0, 0.0 if fine else config.tissue_weight),
+                (0.0, config.tissue_difference if fine else 0.0),
+                config.structure_weight[level],
+                config.structure_iterations[level],
             )
-        return total / sum(weights)
+        )
+    return terms
 
-    return value
 
+class Objective:
+    """The similarity of one pair of volumes on one level, with all work space.
 
-def squared_difference() -> Similarity:
-    """Minus the mean squared difference over all channels."""
+    Parameters
+    ----------
+    fixed, moving : (C, X, Y, Z) float32 array
+        Features.
+    terms : Terms
+        What counts.
+    level : int
+        Which entry of the tuples of the configuration.
+    """
 
-    def value(kernels: ModuleType, warped: list[Any], radius: int, force: Any) -> float:
-        return -kernels.ssd(*warped, force)
+    def __init__(
+        self,
+        fixed: Any,
+        moving: Any,
+        terms: Terms,
+        level: int,
+        config: ContinuousConfig,
+        backend: Backend,
+    ):
+        xp, self._k = backend.xp, backend.kernels
+        self._images, self._terms = (fixed, moving), terms
+        self._radius, self._eps = config.radius_vox[level], config.eps
+        self._stride = config.window_stride
+        self._warped = [xp.empty_like(fixed), xp.empty_like(moving)]
+        self._structure: tuple[Any, Any] | None = None
+        if terms.structure > 0 and terms.structure_iterations > 0:
+            self._structure = tuple(self._features(v[0]) for v in (fixed, moving))  # type: ignore
 
-    return value
+    def _features(self, volume: Any) -> Any:
+        features = self._k.mind_ssc(volume, 1, 1, _STRUCTURE_CHANNELS)
+        features *= volume > 0
+        return features
+
+    def __call__(self, fields: list[Any], force: Any, remaining: int) -> float:
+        """Value and force at half fields (fixed, moving), or at one field of the moving image.
+
+        Parameters
+        ----------
+        fields : list of (3, X, Y, Z) array
+            Displacements in voxels. Of one, the fixed image stays where it is.
+        force : (3, X, Y, Z) array
+            Result: direction of ascent for the displacement of `moving` against `fixed`.
+        remaining : int
+            Iterations that follow this one on the level.
+
+        Returns
+        -------
+        float
+            Mean over the voxels, without the structure term: it is comparable within a level.
+        """
+        fixed, moving = self._warp(self._images, self._warped, fields)
+        terms, add, total = self._terms, False, 0.0
+        for c, weight in enumerate(terms.correlation):
+            if weight:
+                pair = fixed[c], moving[c], self._radius, self._eps, force
+                total += weight * self._k.lncc(*pair, weight, add, self._stride)
+                add = True
+        for c, weight in enumerate(terms.difference):
+            if weight:
+                total -= weight * self._k.ssd(fixed[c], moving[c], force, weight=weight, add=add)
+                add = True
+        if self._structure is not None and remaining < terms.structure_iterations:
+            spare = [w[:1] for w in self._warped]
+            for f, m in zip(*self._structure, strict=True):
+                f, m = self._warp((f[None], m[None]), spare, fields)
+                self._k.ssd(f[0], m[0], force, weight=terms.structure, add=True)
+        return total / (sum(terms.correlation) or 1.0)
+
+    def _warp(self, images: tuple[Any, Any], out: list[Any], fields: list[Any]) -> tuple[Any, Any]:
+        moving = self._k.warp(images[1], fields[-1], out[1])
+        fixed = images[0] if len(fields) == 1 else self._k.warp(images[0], fields[0], out[0])
+        return fixed, moving

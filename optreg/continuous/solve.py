@@ -1,10 +1,14 @@
-"""Symmetric diffeomorphic refinement of two feature volumes.
+"""Diffeomorphic refinement of two feature volumes, coarse to fine.
 
-Both images are warped to a midpoint, each by a half field of its own. An iteration warps, takes
-the force of the similarity between the images, smooths it (fluid regularization), advances the
-half fields by a bounded step in opposite directions (composition), evens out their volume change
-and smooths them (diffusion). Half fields are smooth enough to be inverted, so both directions of
-the whole transformation come out (Avants et al. 2008, doi 10.1016/j.media.2007.06.004).
+On the coarse levels both images are warped to a midpoint, each by a half field of its own
+(Avants et al. 2008, doi 10.1016/j.media.2007.06.004): neither image is preferred while the large
+deformations are found. On the finest level the halves are joined and only the moving image is
+warped: the fixed one stays sharp, and what is compared is what is exported.
+
+An iteration warps, takes the force of the similarity between the images, smooths it (fluid
+regularization), advances the fields by a bounded step (composition; half fields in opposite
+directions), evens out their volume change and smooths them (diffusion). All fields are smooth
+enough to be inverted, so both directions of the whole transformation come out.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from optreg.config import ContinuousConfig
-from optreg.continuous.similarity import Similarity
+from optreg.continuous.similarity import Objective, Terms
 from optreg.kernels import Backend
 from optreg.pyramid import build_pyramid, coarse_to_fine
 
@@ -23,82 +27,84 @@ __all__ = ["bytes_per_iteration", "join_halves", "refine"]
 _log = logging.getLogger("optreg")
 
 
-def bytes_per_iteration(voxels: int, channels: int = 2) -> int:
-    """Least memory traffic of one iteration, in bytes.
+def bytes_per_iteration(voxels: int, channels: int = 2, fields: int = 2) -> int:
+    """Least memory traffic of one iteration without a structure term, in bytes.
 
-    Every float32 volume that a fused iteration has to touch is counted once: warping reads both
-    images and half fields and writes the warped images (4 C + 6), the similarity reads those and
-    writes the force (2 C + 3; later channels read and add to it, 6 each), force smoothing reads
-    and writes it (6). For both halves, the step reads force and field and writes the field (18),
-    volume regularization reads the field, writes log J, reads it and updates the field (22), and
-    field smoothing reads and writes (12).
+    Every float32 volume that a fused iteration has to touch is counted once. For each of the one
+    or two fields, warping reads image and field and writes the warped image (2 C + 3), the step
+    reads force and field and writes the field (9), volume regularization reads the field, writes
+    log J, reads it and updates the field (11), field smoothing reads and writes (6). Once, the
+    similarity reads both images and writes the force (2 C + 3; later channels read and add to it,
+    6 each), and force smoothing reads and writes it (6).
     """
-    volumes = 4 * channels + 6 + 2 * channels + 3 + 6 * (channels - 1) + 6 + 18 + 22 + 12
-    return 4 * voxels * volumes
+    each = 2 * channels + 3 + 9 + 11 + 6
+    once = 2 * channels + 3 + 6 * (channels - 1) + 6
+    return 4 * voxels * (fields * each + once)
 
 
 class _Level:
     """Work space and iteration of one level; everything is allocated once."""
 
     def __init__(
-        self, level: int, volumes: tuple[Any, ...], config: ContinuousConfig, backend: Backend
+        self,
+        level: int,
+        volumes: tuple[Any, Any],
+        terms: Terms,
+        config: ContinuousConfig,
+        backend: Backend,
     ):
-        xp = backend.xp
-        self.k, self.config, self.level = backend.kernels, config, level
-        self.fixed, self.moving = volumes
-        shape = self.fixed.shape[1:]
-        self.warped = [xp.empty_like(self.fixed), xp.empty_like(self.moving)]
-        self.force = xp.empty((3, *shape), xp.float32)
-        self.spare = xp.empty((3, *shape), xp.float32)
-        self.work = xp.empty(shape, xp.float32)
-        self.scale = 1.0
-        self.first: float | None = None
+        xp, self._k = backend.xp, backend.kernels
+        self._config, self._level = config, level
+        self._objective = Objective(*volumes, terms, level, config, backend)
+        shape = volumes[0].shape[1:]
+        self._force = xp.empty((3, *shape), xp.float32)
+        self._spare = xp.empty((3, *shape), xp.float32)
+        self._work = xp.empty(shape, xp.float32)
+        self._scale = 1.0
+        self._first: float | None = None
 
-    def iterate(self, fields: list[Any], similarity: Similarity) -> float:
-        """Advance both half fields in place; the value of the similarity before the step."""
-        for image, field, warped in zip(
-            (self.fixed, self.moving), fields, self.warped, strict=True
-        ):
-            self.k.warp(image, field, warped)
-        k, c, i = self.k, self.config, self.level
-        value = similarity(k, self.warped, c.radius_vox[i], self.force)
-        if self.first is None:
-            self.first = value
-        if value < self.first:
-            self.scale *= 0.5  # worse than the start: the images agree, steps have to vanish
-        smooth = k.gaussian_filter(self.force, c.force_sigma_vox[i], self.force, self.work)
+    def iterate(self, fields: list[Any], iteration: int) -> float:
+        """Advance one or two half fields in place; the similarity before the step."""
+        k, c, i, force = self._k, self._config, self._level, self._force
+        count = c.iterations[i]
+        value = self._objective(fields, force, count - 1 - iteration)
+        if self._first is None:
+            self._first = value
+        if value < self._first:
+            self._scale *= 0.5  # worse than the start: the images agree, steps have to vanish
+        k.gaussian_filter(force, c.force_sigma_vox[i], force, self._work)
         # In units of its own r.m.s. the step does not depend on how the similarity is scaled.
-        tau = max(c.step_tau * k.root_mean_square(smooth), c.step_floor)
+        tau = max(c.step_tau * k.root_mean_square(force), c.step_floor)
+        length = self._scale * c.step_vox[i] * (1 - c.step_decay[i] * iteration / count)
         # Opposite steps: separate forces would let both halves drift the same way, which changes
         # nothing between the images but bends the midpoint until it cannot be inverted.
-        length = self.scale * c.step_vox[i]
-        for field, step in zip(fields, (-length, length), strict=True):
-            k.compose_step(smooth, step, tau, field, self.spare)
+        for field, step in zip(fields[::-1], (length, -length)):  # noqa: B905 - one or two
+            k.compose_step(force, step, tau, field, self._spare)
             if c.volume_weight[i]:
                 # Before the Gaussian: central differences are blind to the shortest waves, which
                 # this may leave behind and the Gaussian takes away.
-                k.relax_volume(self.spare, c.volume_weight[i], self.work)
-            k.gaussian_filter(self.spare, c.field_sigma_vox[i], field, self.work)
+                k.relax_volume(self._spare, c.volume_weight[i], self._work)
+            k.gaussian_filter(self._spare, c.field_sigma_vox[i], field, self._work)
         return value
 
 
 def refine(
     fixed: Any,
     moving: Any,
-    similarity: Similarity,
+    terms: list[Terms],
     config: ContinuousConfig,
     backend: Backend,
     history: list[dict[str, Any]] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[Any, Any, bool]:
-    """Half fields that bring both images to a midpoint.
+    """Displacement that brings `moving` onto `fixed`, and its inverse.
 
     Parameters
     ----------
     fixed, moving : (C, X, Y, Z) float32 array
         Features; sizes divisible by ``2 ** (levels - 1)``.
-    similarity : Similarity
-        What is maximized.
+    terms : list of Terms
+        What is maximized on each level, from `plan`.
     history : list, optional
         Receives one dict per iteration: stage, level (down-sampling factor), iteration, loss.
     progress : callable, optional
@@ -106,23 +112,27 @@ def refine(
 
     Returns
     -------
-    fixed_half, moving_half : (3, X, Y, Z) float32 array
-        ``fixed(p + fixed_half(p))`` looks like ``moving(p + moving_half(p))``.
+    forward, inverse : (3, X, Y, Z) float32 array
+        In voxels: ``fixed(x)`` looks like ``moving(x + forward(x))``.
     finite : bool
-        False if an iteration diverged; the fields are then those before it.
+        False if an iteration diverged; the fields are then those of the level before.
     """
     levels = len(config.iterations)
     pyramid = build_pyramid((fixed, moving), levels, backend)
-    xp = backend.xp
+    xp, k = backend.xp, backend.kernels
     total = max(sum(n * 8**i for i, n in enumerate(config.iterations)), 1)
     done, finite = 0, True
 
-    def solve(level: int, volumes: tuple[Any, ...], fields: tuple[Any, ...]) -> tuple[Any, ...]:
+    def solve(level: int, volumes: Any, fields: tuple[Any, ...]) -> tuple[Any, ...]:
         nonlocal done, finite
-        work = _Level(level, volumes, config, backend)
-        halves = list(fields)
-        for iteration in range(config.iterations[level] if finite else 0):
-            value = work.iterate(halves, similarity)
+        if config.one_sided_finest and level == levels - 1:
+            fields = (_whole(*fields, backend),)
+        if not (finite and config.iterations[level]):
+            return fields
+        work = _Level(level, volumes, terms[level], config, backend)
+        moved = [f.copy() for f in fields]
+        for iteration in range(config.iterations[level]):
+            value = work.iterate(moved, iteration)
             if history is not None:
                 history.append(
                     {
@@ -135,16 +145,23 @@ def refine(
             done += 8**level
             if progress is not None:
                 progress(done / total)
-        if not all(bool(xp.isfinite(h).all()) for h in halves):
+        if not all(bool(xp.isfinite(f).all()) for f in moved):
             _log.warning("refinement diverged on level %d; the level before it is kept", level)
             finite = False
             return fields
-        return tuple(halves)
+        return tuple(moved)
 
     shape = pyramid[0][0].shape[1:]
     start = tuple(xp.zeros((3, *shape), xp.float32) for _ in range(2))
-    fixed_half, moving_half = coarse_to_fine(pyramid, solve, start, backend)
-    return fixed_half, moving_half, finite
+    fields = coarse_to_fine(pyramid, solve, start, backend)
+    if len(fields) == 1:
+        return fields[0], k.invert(fields[0]), finite
+    return *join_halves(*fields, backend), finite
+
+
+def _whole(fixed_half: Any, moving_half: Any, backend: Backend) -> Any:
+    k = backend.kernels
+    return k.compose(moving_half, k.invert(fixed_half))
 
 
 def join_halves(fixed_half: Any, moving_half: Any, backend: Backend) -> tuple[Any, Any]:
@@ -153,8 +170,4 @@ def join_halves(fixed_half: Any, moving_half: Any, backend: Backend) -> tuple[An
     A fixed position goes to the midpoint by the inverse of the fixed half, from there to the
     moving image by the moving half; the inverse goes the same way back.
     """
-    k = backend.kernels
-    to_middle = k.invert(fixed_half)
-    forward = k.compose(moving_half, to_middle)
-    k.invert(moving_half, out=to_middle)
-    return forward, k.compose(fixed_half, to_middle)
+    return _whole(fixed_half, moving_half, backend), _whole(moving_half, fixed_half, backend)

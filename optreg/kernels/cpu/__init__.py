@@ -2,7 +2,7 @@
 
 from optreg.kernels.cpu.discrete import convex_step, cost_volume
 from optreg.kernels.cpu.field import compose_step, relax_volume, root_mean_square
-from optreg.kernels.cpu.invert import invert
+from optreg.kernels.cpu.invert import invert, invert_at
 from optreg.kernels.cpu.jacobian import (
     folding_sums,
     jacobian_determinant,
@@ -28,6 +28,7 @@ __all__ = [
     "folding_sums",
     "gaussian_filter",
     "invert",
+    "invert_at",
     "jacobian_determinant",
     "jacobian_determinants",
     "lncc",

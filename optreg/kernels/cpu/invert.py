@@ -7,96 +7,104 @@ from numba import prange
 
 from optreg.kernels.cpu._jit import jit, parallel_jit
 
-__all__ = ["invert"]
+__all__ = ["invert", "invert_at"]
 
 
 @jit
-def _sample(disp, px, py, pz, value, slope):
-    """Linear interpolation of the field and its exact derivatives at one position."""
+def _axis(position, size):
+    """Lower voxel, fraction, and 1 inside the grid: outside, the edge is repeated."""
+    last = np.float32(size - 1)
+    inside = np.float32(1.0) if 0 <= position <= last else np.float32(0.0)
+    position = min(max(position, np.float32(0.0)), last)
+    # A NaN survives the clamping and turns into some integer: it must not leave the volume.
+    lower = max(min(np.int32(position), np.int32(size - 2)), np.int32(0))
+    return lower, position - np.float32(lower), inside
+
+
+@jit
+def _sample(v, ix, iy, iz, fx, fy, fz):
+    """Linear interpolation of one component and its exact derivatives."""
+    a, b = v[ix, iy, iz], v[ix, iy, iz + 1]
+    d, e = v[ix, iy + 1, iz], v[ix, iy + 1, iz + 1]
+    f, g = v[ix + 1, iy, iz], v[ix + 1, iy, iz + 1]
+    h, i = v[ix + 1, iy + 1, iz], v[ix + 1, iy + 1, iz + 1]
+    v00, v01 = a + fz * (b - a), d + fz * (e - d)
+    v10, v11 = f + fz * (g - f), h + fz * (i - h)
+    v0, v1 = v00 + fy * (v01 - v00), v10 + fy * (v11 - v10)
+    slope_y = (v01 - v00) + fx * ((v11 - v10) - (v01 - v00))
+    z0 = (b - a) + fy * ((e - d) - (b - a))
+    z1 = (g - f) + fy * ((i - h) - (g - f))
+    return v0 + fx * (v1 - v0), v1 - v0, slope_y, z0 + fx * (z1 - z0)
+
+
+@jit
+def _newton(disp, x, y, z, w, iterations, tolerance):
+    """Best inverse (three components) at one voxel, of all iterates that start at `w`."""
     _, nx, ny, nz = disp.shape
-    # Outside, the edge is repeated: the field does not change along that axis.
-    free_x, free_y, free_z = 0 <= px <= nx - 1, 0 <= py <= ny - 1, 0 <= pz <= nz - 1
-    px = min(max(px, np.float32(0.0)), np.float32(nx - 1))
-    py = min(max(py, np.float32(0.0)), np.float32(ny - 1))
-    pz = min(max(pz, np.float32(0.0)), np.float32(nz - 1))
-    ix, iy, iz = min(int(px), nx - 2), min(int(py), ny - 2), min(int(pz), nz - 2)
-    fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
-    for c in range(3):
-        v = disp[c]
-        a, b = v[ix, iy, iz], v[ix, iy, iz + 1]
-        d, e = v[ix, iy + 1, iz], v[ix, iy + 1, iz + 1]
-        f, g = v[ix + 1, iy, iz], v[ix + 1, iy, iz + 1]
-        h, i = v[ix + 1, iy + 1, iz], v[ix + 1, iy + 1, iz + 1]
-        v00, v01 = a + fz * (b - a), d + fz * (e - d)
-        v10, v11 = f + fz * (g - f), h + fz * (i - h)
-        v0, v1 = v00 + fy * (v01 - v00), v10 + fy * (v11 - v10)
-        value[c] = v0 + fx * (v1 - v0)
-        slope[c, 0] = v1 - v0
-        slope[c, 1] = (v01 - v00) + fx * ((v11 - v10) - (v01 - v00))
-        z0 = (b - a) + fy * ((e - d) - (b - a))
-        z1 = (g - f) + fy * ((i - h) - (g - f))
-        slope[c, 2] = z0 + fx * (z1 - z0)
-        if not free_x:
-            slope[c, 0] = 0.0
-        if not free_y:
-            slope[c, 1] = 0.0
-        if not free_z:
-            slope[c, 2] = 0.0
-
-
-@jit
-def _solve(slope, r, step):
-    """``step = (1 + slope)^-1 r``; the plain residual where the matrix is close to singular."""
-    one = np.float32(1.0)
-    a, b, c = one + slope[0, 0], slope[0, 1], slope[0, 2]
-    d, e, f = slope[1, 0], one + slope[1, 1], slope[1, 2]
-    g, h, i = slope[2, 0], slope[2, 1], one + slope[2, 2]
-    ca, cb, cc = e * i - f * h, f * g - d * i, d * h - e * g
-    det = a * ca + b * cb + c * cc
-    if det < np.float32(0.02):
-        step[0], step[1], step[2] = r[0], r[1], r[2]
-        return
-    k = one / det
-    step[0] = k * (ca * r[0] + (c * h - b * i) * r[1] + (b * f - c * e) * r[2])
-    step[1] = k * (cb * r[0] + (a * i - c * g) * r[1] + (c * d - a * f) * r[2])
-    step[2] = k * (cc * r[0] + (b * g - a * h) * r[1] + (a * e - b * d) * r[2])
+    one, half = np.float32(1.0), np.float32(0.5)
+    wx, wy, wz = w
+    bx, by, bz = w
+    sx = sy = sz = np.float32(0.0)
+    smallest, length = np.float32(np.inf), one
+    for _ in range(iterations):
+        ix, fx, mx = _axis(x + wx, nx)
+        iy, fy, my = _axis(y + wy, ny)
+        iz, fz, mz = _axis(z + wz, nz)
+        u0, a, b, c = _sample(disp[0], ix, iy, iz, fx, fy, fz)
+        u1, d, e, f = _sample(disp[1], ix, iy, iz, fx, fy, fz)
+        u2, g, h, i = _sample(disp[2], ix, iy, iz, fx, fy, fz)
+        rx, ry, rz = wx + u0, wy + u1, wz + u2
+        square = rx * rx + ry * ry + rz * rz
+        if square < smallest:
+            smallest, bx, by, bz = square, wx, wy, wz
+            if square < tolerance * tolerance:
+                break
+            length = min(one, length + length)
+            a, b, c = one + mx * a, my * b, mz * c
+            d, e, f = mx * d, one + my * e, mz * f
+            g, h, i = mx * g, my * h, one + mz * i
+            ca, cb, cc = e * i - f * h, f * g - d * i, d * h - e * g
+            det = a * ca + b * cb + c * cc
+            if det < np.float32(0.02):
+                sx, sy, sz = rx, ry, rz  # close to singular: the plain residual
+            else:
+                k = one / det
+                sx = k * (ca * rx + (c * h - b * i) * ry + (b * f - c * e) * rz)
+                sy = k * (cb * rx + (a * i - c * g) * ry + (c * d - a * f) * rz)
+                sz = k * (cc * rx + (b * g - a * h) * ry + (a * e - b * d) * rz)
+        else:
+            length *= half
+        wx, wy, wz = bx - length * sx, by - length * sy, bz - length * sz
+    return bx, by, bz
 
 
 @parallel_jit
-def _newton(disp, initial, warm, iterations, tolerance, out):
+def _invert(disp, initial, warm, iterations, tolerance, out):
     _, nx, ny, nz = disp.shape
     for x in prange(nx):
-        value, r = np.empty(3, np.float32), np.empty(3, np.float32)
-        step, best = np.empty(3, np.float32), np.empty(3, np.float32)
-        slope = np.empty((3, 3), np.float32)
-        w = np.zeros(3, np.float32)
+        w0, w1, w2 = -disp[0, x, 0, 0], -disp[1, x, 0, 0], -disp[2, x, 0, 0]
         for y in range(ny):
             for z in range(nz):
                 if warm:
-                    w[:] = initial[:, x, y, z]
-                elif z == 0:
-                    w[:] = -disp[:, x, y, 0]
-                # Else the solution of the neighbour: its error is the change over one voxel.
-                smallest = np.float32(np.inf)
-                length = np.float32(1.0)
-                for _ in range(iterations):
-                    _sample(disp, x + w[0], y + w[1], z + w[2], value, slope)
-                    for c in range(3):
-                        r[c] = w[c] + value[c]
-                    square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2]
-                    if square < smallest:
-                        smallest = square
-                        best[:] = w
-                        length = min(np.float32(1.0), length * np.float32(2.0))
-                        if square < tolerance * tolerance:
-                            break
-                        _solve(slope, r, step)
-                    else:
-                        length *= np.float32(0.5)
-                    for c in range(3):
-                        w[c] = best[c] - length * step[c]
-                w[:] = best
-                out[:, x, y, z] = best
+                    w0, w1, w2 = initial[0, x, y, z], initial[1, x, y, z], initial[2, x, y, z]
+                elif z == 0 and y > 0:
+                    w0, w1, w2 = out[0, x, y - 1, 0], out[1, x, y - 1, 0], out[2, x, y - 1, 0]
+                elif y > 0:
+                    # Parallelogram of the neighbours: off by a second difference only.
+                    w0 += out[0, x, y - 1, z] - out[0, x, y - 1, z - 1]
+                    w1 += out[1, x, y - 1, z] - out[1, x, y - 1, z - 1]
+                    w2 += out[2, x, y - 1, z] - out[2, x, y - 1, z - 1]
+                w0, w1, w2 = _newton(disp, x, y, z, (w0, w1, w2), iterations, tolerance)
+                out[0, x, y, z], out[1, x, y, z], out[2, x, y, z] = w0, w1, w2
+
+
+@parallel_jit
+def _invert_at(disp, index, iterations, tolerance, inverse):
+    for n in prange(index.shape[0]):
+        x, y, z = index[n, 0], index[n, 1], index[n, 2]
+        w = inverse[0, x, y, z], inverse[1, x, y, z], inverse[2, x, y, z]
+        w = _newton(disp, x, y, z, w, iterations, tolerance)
+        inverse[0, x, y, z], inverse[1, x, y, z], inverse[2, x, y, z] = w
 
 
 def invert(disp, initial=None, iterations=30, tolerance=1e-3, out=None):
@@ -111,7 +119,7 @@ def invert(disp, initial=None, iterations=30, tolerance=1e-3, out=None):
     disp : ndarray (3, X, Y, Z)
         Displacement in voxels.
     initial : ndarray (3, X, Y, Z), optional
-        First guess; without one, each voxel starts from its neighbour.
+        First guess; without one, each voxel starts from its neighbours.
     iterations : int
         At the most, per voxel.
     tolerance : float
@@ -125,5 +133,19 @@ def invert(disp, initial=None, iterations=30, tolerance=1e-3, out=None):
     """
     out = np.empty_like(disp) if out is None else out
     guess = disp if initial is None else initial
-    _newton(disp, guess, initial is not None, iterations, np.float32(tolerance), out)
+    _invert(disp, guess, initial is not None, iterations, np.float32(tolerance), out)
     return out
+
+
+def invert_at(disp, index, inverse, iterations=30, tolerance=1e-3):
+    """`invert` at some voxels only, starting from the inverse they have, in place.
+
+    Parameters
+    ----------
+    disp, inverse : ndarray (3, X, Y, Z)
+        Displacement and the inverse that is updated, in voxels.
+    index : ndarray (N, 3) of int
+        Voxels, each at most once.
+    """
+    _invert_at(disp, index, iterations, np.float32(tolerance), inverse)
+    return inverse

@@ -17,21 +17,45 @@ __all__ = ["lncc"]
 
 
 @jit
-def _box_plane(plane, radius, line, out):
-    """Box sum over y and z of one (Y, Z) plane; the outside counts as zero."""
+def _box_row(line, radius, out):
+    """Box sum along z of a row that is padded by `radius` zeros at both ends."""
+    out[:] = line[: out.shape[0]]
+    for k in range(1, 2 * radius + 1):
+        row = line[k:]
+        for z in range(out.shape[0]):
+            out[z] += row[z]
+
+
+@jit
+def _box_plane(plane, radius, stride, line, out):
+    """Box sum over y and z of one (Y, Z) plane at every `stride`-th y; outside counts as zero."""
     ny, nz = plane.shape
     inner = line[radius : radius + nz]
-    for y in range(ny):
+    for h in range(out.shape[0]):
+        y = h * stride
         low, high = max(y - radius, 0), min(y + radius, ny - 1)
         inner[:] = plane[low]
         for k in range(low + 1, high + 1):
             row = plane[k]
             for z in range(nz):
                 inner[z] += row[z]
+        _box_row(line, radius, out[h])
+
+
+@jit
+def _spread_plane(plane, count, radius, stride, line, work, out):
+    """Transpose of `_box_plane`: each y takes the sum along z of all rows it is within."""
+    ny, nz = out.shape
+    for h in range(count):
+        line[radius : radius + nz] = plane[h]
+        _box_row(line, radius, work[h])
+    for y in range(ny):
+        low = (max(y - radius, 0) + stride - 1) // stride
+        high = min((y + radius) // stride, count - 1)
         target = out[y]
-        target[:] = line[:nz]
-        for k in range(1, 2 * radius + 1):
-            row = line[k:]
+        target[:] = work[low]
+        for h in range(low + 1, high + 1):
+            row = work[h]
             for z in range(nz):
                 target[z] += row[z]
 
@@ -50,14 +74,15 @@ def _products(f, m, planes):
 
 
 @jit
-def _ring_sum(ring, first, count, y, rows):
-    """Add `count` consecutive planes of the ring, in the order of the planes, for one row."""
+def _ring_sum(ring, first, last, stride, y, rows):
+    """Add the planes `first` to `last` that are in the ring, in their order, for one row."""
     size = ring.shape[1]
+    low, high = (first + stride - 1) // stride, last // stride
     for j in range(ring.shape[0]):
         target = rows[j]
-        target[:] = ring[j, first % size, y]
-        for k in range(1, count):
-            row = ring[j, (first + k) % size, y]
+        target[:] = ring[j, low % size, y]
+        for k in range(low + 1, high + 1):
+            row = ring[j, k % size, y]
             for z in range(target.shape[0]):
                 target[z] += row[z]
 
@@ -114,16 +139,19 @@ def _add_force(image, x, y, drive, out):
 
 
 @parallel_jit
-def _lncc(fixed, moving, radius, eps, weight, add, blocks, force, values):
+def _lncc(fixed, moving, radius, stride, eps, weight, add, blocks, force, values):
     nx, ny, nz = fixed.shape
     size = 2 * radius + 1
+    lines = (ny + stride - 1) // stride
     inv_n = np.float32(1.0 / size**3)
-    scale = np.float32(0.5) * inv_n * weight
+    scale = np.float32(0.5) * inv_n * weight * np.float32(stride * stride)
     for block in prange(blocks):
         start, stop = block * nx // blocks, (block + 1) * nx // blocks
         planes = np.empty((5, ny, nz), np.float32)
-        ring = np.empty((5, size, ny, nz), np.float32)
+        coefficients = np.empty((5, lines, nz), np.float32)
+        ring = np.empty((5, size, lines, nz), np.float32)
         ring2 = np.empty((5, size, ny, nz), np.float32)
+        work = np.empty((lines, nz), np.float32)
         rows = np.empty((5, nz), np.float32)
         drive = np.empty((2, nz), np.float32)
         line = np.zeros(nz + 2 * radius, np.float32)
@@ -131,23 +159,24 @@ def _lncc(fixed, moving, radius, eps, weight, add, blocks, force, values):
             if p < nx:
                 _products(fixed[p], moving[p], planes)
                 for j in range(5):
-                    _box_plane(planes[j], radius, line, ring[j, p % size])
+                    _box_plane(planes[j], radius, stride, line, ring[j, p % size])
             q = p - radius
-            if max(start - radius, 0) <= q < min(stop + radius, nx):
+            if max(start - radius, 0) <= q < min(stop + radius, nx) and q % stride == 0:
                 first, last = max(q - radius, 0), min(q + radius, nx - 1)
                 total = 0.0
-                for y in range(ny):
-                    _ring_sum(ring, first, last - first + 1, y, rows)
-                    total += _coefficients(rows, y, inv_n, eps, planes)
+                for h in range(lines):
+                    _ring_sum(ring, first, last, 1, h, rows)
+                    total += _coefficients(rows, h, inv_n, eps, coefficients)
                 if start <= q < stop:
                     values[q] = total
                 for j in range(5):
-                    _box_plane(planes[j], radius, line, ring2[j, q % size])
+                    out = ring2[j, q // stride % size]
+                    _spread_plane(coefficients[j], lines, radius, stride, line, work, out)
             t = q - radius
             if start <= t < stop:
                 first, last = max(t - radius, 0), min(t + radius, nx - 1)
                 for y in range(ny):
-                    _ring_sum(ring2, first, last - first + 1, y, rows)
+                    _ring_sum(ring2, first, last, stride, y, rows)
                     _drive(rows, fixed[t], moving[t], y, scale, drive)
                     if not add:
                         force[:, t, y] = 0.0
@@ -155,7 +184,7 @@ def _lncc(fixed, moving, radius, eps, weight, add, blocks, force, values):
                     _add_force(moving, t, y, drive[1], force)
 
 
-def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False):
+def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False, stride=1):
     """Squared local normalized cross-correlation of two volumes and the force between them.
 
     The value is the mean over all voxels of ``cov^2 / (var_f var_m + eps)``, statistics being
@@ -178,6 +207,9 @@ def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False):
         Factor of the force.
     add : bool
         Add to the force instead of overwriting it.
+    stride : int
+        Take only the windows around every `stride`-th voxel along x and y; they overlap as long
+        as it is at most the radius. The force is scaled up to that of all windows.
 
     Returns
     -------
@@ -186,5 +218,7 @@ def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False):
     """
     values = np.zeros(fixed.shape[0], np.float64)
     blocks = min(get_num_threads(), fixed.shape[0])
-    _lncc(fixed, moving, radius, np.float32(eps), np.float32(weight), add, blocks, force, values)
-    return float(values.sum() / fixed.size)
+    eps, weight = np.float32(eps), np.float32(weight)
+    _lncc(fixed, moving, radius, stride, eps, weight, add, blocks, force, values)
+    nx, ny, nz = fixed.shape
+    return float(values.sum() / (-(-nx // stride) * -(-ny // stride) * nz))

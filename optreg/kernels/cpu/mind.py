@@ -54,7 +54,7 @@ def _exponential(distance, local, low, high):
                     distance[c, x, y, z] = np.exp(-distance[c, x, y, z] / width)
 
 
-def mind_ssc(image, radius=1, dilation=2):
+def mind_ssc(image, radius=1, dilation=2, channels=tuple(range(len(PAIRS)))):
     """MIND-SSC features (Heinrich et al. 2013, doi 10.1007/978-3-642-40811-3_24).
 
     Parameters
@@ -65,15 +65,18 @@ def mind_ssc(image, radius=1, dilation=2):
         Half width of the patches, in voxels.
     dilation : int
         Distance of the neighbours whose patches are compared, in voxels.
+    channels : sequence of int
+        Which of the twelve pairs of neighbours; the minimum and the mean are taken over these.
 
     Returns
     -------
-    ndarray (12, X, Y, Z) float32
+    ndarray (C, X, Y, Z) float32
         Between 0 and 1.
     """
-    distance = np.empty((len(PAIRS), *image.shape), np.float32)
+    pairs = [PAIRS[c] for c in channels]
+    distance = np.empty((len(pairs), *image.shape), np.float32)
     raw, work = np.empty(image.shape, np.float32), np.empty(image.shape, np.float32)
-    for (a, b), channel in zip(PAIRS, distance, strict=True):
+    for (a, b), channel in zip(pairs, distance, strict=True):
         _squared_difference(image, dilation * np.array(a), dilation * np.array(b), raw)
         box_filter(raw, radius, channel, work)
     sums = np.empty(image.shape[0], np.float64)

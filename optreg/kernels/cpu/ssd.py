@@ -1,4 +1,4 @@
-"""Mean squared difference of multi-channel features and the force between the volumes."""
+"""Squared difference of two volumes and the force between them."""
 
 from __future__ import annotations
 
@@ -11,45 +11,54 @@ __all__ = ["ssd"]
 
 
 @parallel_jit
-def _ssd(fixed, moving, force, values):
-    channels, nx, ny, nz = fixed.shape
+def _ssd(fixed, moving, weight, add, force, values):
+    nx, ny, nz = fixed.shape
     for x in prange(nx):
         xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
         total = 0.0
         for y in range(ny):
             ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
-            a = force[:, x, y]
-            a[:] = 0.0
-            for c in range(channels):
-                f, m = fixed[c], moving[c]
-                row = np.float32(0.0)
-                for z in range(1, nz - 1):
-                    d = f[x, y, z] - m[x, y, z]
-                    row += d * d
-                    a[0, z] += d * (f[xp, y, z] - f[xm, y, z] + m[xp, y, z] - m[xm, y, z])
-                    a[1, z] += d * (f[x, yp, z] - f[x, ym, z] + m[x, yp, z] - m[x, ym, z])
-                    gf, gm = f[x, y, z + 1] - f[x, y, z - 1], m[x, y, z + 1] - m[x, y, z - 1]
-                    a[2, z] += d * (gf + gm)
-                total += row
+            f, fx0, fx1, fy0, fy1 = (
+                fixed[x, y], fixed[xm, y], fixed[xp, y], fixed[x, ym], fixed[x, yp]
+            )  # fmt: skip
+            m, mx0, mx1, my0, my1 = (
+                moving[x, y], moving[xm, y], moving[xp, y], moving[x, ym], moving[x, yp]
+            )  # fmt: skip
+            a, b, c = force[0, x, y], force[1, x, y], force[2, x, y]
+            if not add:
+                a[:], b[:], c[:] = 0.0, 0.0, 0.0
+            row = np.float32(0.0)
+            for z in range(1, nz - 1):
+                d = f[z] - m[z]
+                row += d * d
+                d *= weight
+                a[z] += d * (fx1[z] - fx0[z] + mx1[z] - mx0[z])
+                b[z] += d * (fy1[z] - fy0[z] + my1[z] - my0[z])
+                c[z] += d * (f[z + 1] - f[z - 1] + m[z + 1] - m[z - 1])
+            total += row
         values[x] = total
 
 
-def ssd(fixed, moving, force):
-    """Sum of squared differences over channels and the force that lowers it.
+def ssd(fixed, moving, force, weight=1.0, add=False):
+    """Sum of squared differences and the force that lowers it.
 
     Parameters
     ----------
-    fixed, moving : ndarray (C, X, Y, Z)
-        Warped features. The first and last voxel along z take no part.
+    fixed, moving : ndarray (X, Y, Z)
+        Warped volumes. The first and last voxel along z take no part.
     force : ndarray (3, X, Y, Z)
         Result: direction of the displacement of `moving` against `fixed` that lowers the sum,
         differences times the central differences of both volumes.
+    weight : float
+        Factor of the force.
+    add : bool
+        Add to the force instead of overwriting it.
 
     Returns
     -------
     float
         Mean squared difference.
     """
-    values = np.zeros(fixed.shape[1], np.float64)
-    _ssd(fixed, moving, force, values)
+    values = np.zeros(fixed.shape[0], np.float64)
+    _ssd(fixed, moving, np.float32(weight), add, force, values)
     return float(values.sum() / fixed.size)

@@ -20,7 +20,7 @@ from optreg.kernels.reference.labels import warp_labels
 from optreg.kernels.reference.mind import mind_ssc
 from optreg.kernels.reference.similarity import lncc, ssd
 from optreg.kernels.reference.smooth import box_filter, gaussian_filter
-from optreg.kernels.reference.warp import compose, invert, warp, warp_nearest
+from optreg.kernels.reference.warp import compose, invert, invert_at, warp, warp_nearest
 
 __all__ = [
     "box_filter",
@@ -32,6 +32,7 @@ __all__ = [
     "folding_sums",
     "gaussian_filter",
     "invert",
+    "invert_at",
     "jacobian_determinant",
     "jacobian_determinants",
     "lncc",

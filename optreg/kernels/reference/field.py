@@ -11,9 +11,16 @@ from optreg.kernels.reference.warp import _result, compose
 
 
 def compose_step(force, step, tau, field, out):
-    """``s(x) + field(x + s(x))`` with ``s = step * force / sqrt(|force|^2 + tau^2)``."""
+    """``s(x) + field(x + s(x))`` for the three components one after the other.
+
+    ``s = step * force / sqrt(|force|^2 + tau^2)``.
+    """
     length = np.sqrt((force**2).sum(axis=0) + tau**2)
-    return _result(compose(field, (step * force / length).astype(field.dtype)), out)
+    for axis in range(3):
+        along = np.zeros_like(field)
+        along[axis] = step * force[axis] / length
+        field = compose(field, along)
+    return _result(field, out)
 
 
 def root_mean_square(force):

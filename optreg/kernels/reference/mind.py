@@ -25,8 +25,8 @@ CLAMP = 1e-3
 """The local mean is kept between this and its inverse, in units of the mean over the image."""
 
 
-def mind_ssc(image, radius=1, dilation=2):
-    """Features (12, X, Y, Z) float32 of a volume (X, Y, Z); see ``kernels.cpu.mind``."""
+def mind_ssc(image, radius=1, dilation=2, channels=tuple(range(len(PAIRS)))):
+    """Features (C, X, Y, Z) float32 of a volume (X, Y, Z); see ``kernels.cpu.mind``."""
     image = image.astype(np.float64)
     padded = np.pad(image, dilation, mode="edge")
 
@@ -38,7 +38,7 @@ def mind_ssc(image, radius=1, dilation=2):
     distance = np.stack(
         [
             ndimage.uniform_filter((shifted(a) - shifted(b)) ** 2, size, mode="nearest")
-            for a, b in PAIRS
+            for a, b in (PAIRS[c] for c in channels)
         ]
     )
     distance -= distance.min(axis=0)

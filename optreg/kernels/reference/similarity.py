@@ -20,7 +20,7 @@ def _differences(volume):
     return np.stack(out)
 
 
-def lncc_and_derivatives(fixed, moving, radius, eps):
+def lncc_and_derivatives(fixed, moving, radius, eps, stride=1):
     """Sum of the squared local correlation, and its derivative by each voxel of either image."""
 
     def box(volume):
@@ -32,6 +32,9 @@ def lncc_and_derivatives(fixed, moving, radius, eps):
     var_m = np.maximum(box(moving * moving) - mean_m**2, 0)
     cov = box(fixed * moving) - mean_f * mean_m
     product = var_f * var_m + eps
+    counted = np.zeros_like(cov)
+    counted[::stride, ::stride] = 1
+    cov *= counted
     a = 2 * cov / product
     b_f, b_m = -2 * cov**2 * var_m / product**2, -2 * cov**2 * var_f / product**2
     shared = box(a)
@@ -40,19 +43,19 @@ def lncc_and_derivatives(fixed, moving, radius, eps):
     return float((cov**2 / product).sum()), by_fixed, by_moving
 
 
-def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False):
+def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False, stride=1):
     """Mean squared local correlation and the force between the images."""
-    total, by_fixed, by_moving = lncc_and_derivatives(fixed, moving, radius, eps)
+    total, by_fixed, by_moving = lncc_and_derivatives(fixed, moving, radius, eps, stride)
+    weight *= stride**2
     drive = by_moving * _differences(moving) - by_fixed * _differences(fixed)
     _result(weight * drive + (force if add else 0), force)
-    return total / fixed.size
+    return total / fixed[::stride, ::stride].size
 
 
-def ssd(fixed, moving, force):
-    """Mean squared difference over channels and the force that lowers the sum."""
+def ssd(fixed, moving, force, weight=1.0, add=False):
+    """Mean squared difference and the force that lowers the sum."""
     difference = fixed - moving
     difference[..., [0, -1]] = 0
-    force[...] = 0
-    for c, d in enumerate(difference):
-        force += 2 * d * (_differences(fixed[c]) + _differences(moving[c]))
+    drive = 2 * weight * difference * (_differences(fixed) + _differences(moving))
+    _result(drive + (force if add else 0), force)
     return float((difference.astype(np.float64) ** 2).sum() / fixed.size)

@@ -44,3 +44,10 @@ def invert(disp, initial=None, iterations=200, tolerance=1e-3, out=None):
             break
         inverse = inverse - 0.7 * residual
     return _result(inverse, out)
+
+
+def invert_at(disp, index, inverse, iterations=200, tolerance=1e-3):
+    """`invert` at some voxels, in place."""
+    at = (slice(None), *index.T)
+    inverse[at] = invert(disp, inverse, iterations, tolerance)[at]
+    return inverse
