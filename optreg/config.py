@@ -131,9 +131,9 @@ class ContinuousConfig:
     """
 
     finest: int = 1
-    iterations: tuple[int, ...] = (50, 40, 8)
+    iterations: tuple[int, ...] = (50, 30, 8)
     one_sided_finest: bool = True
-    step_vox: tuple[float, ...] = (0.2, 0.2, 0.7)
+    step_vox: tuple[float, ...] = (0.2, 0.25, 0.7)
     step_decay: tuple[float, ...] = (0.0, 0.0, 0.85)
     step_tau: float = 1.5
     step_floor: float = 0.05
@@ -146,7 +146,7 @@ class ContinuousConfig:
     tissue_weight: float = 1.0
     tissue_difference: float = 4.0
     structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
-    structure_iterations: tuple[int, ...] = (0, 8, 0)
+    structure_iterations: tuple[int, ...] = (0, 6, 0)
 
     def __post_init__(self) -> None:
         _require(self.finest in (1, 2, 4), "continuous.finest: must be 1, 2 or 4")
@@ -200,10 +200,13 @@ class RepairConfig:
         Every one of the ten finite-difference determinants ends above this.
     max_rounds : int
         Rounds of local smoothing before the whole field is smoothed.
+    tighten : bool
+        Correct the inverse once more so that it is one between its voxels as well.
     """
 
     threshold: float = 0.02
     max_rounds: int = 200
+    tighten: bool = True
 
     def __post_init__(self) -> None:
         _require(0 < self.threshold < 1, "repair.threshold: must be in (0, 1)")
@@ -342,8 +345,12 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
 PRESETS = {
     "fast": RegistrationConfig(
         continuous=ContinuousConfig(
-            iterations=(30, 15, 2), step_vox=(0.25, 0.25, 0.5), step_tau=1.0
-        )
+            iterations=(30, 12, 2),
+            step_vox=(0.25, 0.3, 0.6),
+            step_tau=1.0,
+            structure_iterations=(0, 0, 0),
+        ),
+        repair=RepairConfig(tighten=False),
     ),
     "default": RegistrationConfig(),
     "accurate": RegistrationConfig(

@@ -47,11 +47,21 @@ class Box:
 
         Repeating keeps every derivative that leaves the box at zero, so it cannot fold.
         """
-        index = [
-            np.clip(np.arange(n) - s.start, 0, s.stop - s.start - 1)
+        out = np.empty((len(field), *self.full_shape), field.dtype)
+        inside = tuple(
+            slice(max(s.start, 0), min(s.stop, n))
             for s, n in zip(self.slices, self.full_shape, strict=True)
-        ]
-        return np.ascontiguousarray(field[:, index[0][:, None, None], index[1][:, None], index[2]])
+        )
+        cut = tuple(
+            slice(i.start - s.start, i.stop - s.start)
+            for s, i in zip(self.slices, inside, strict=True)
+        )
+        out[(slice(None), *inside)] = field[(slice(None), *cut)]
+        for axis, i in enumerate(inside, start=1):
+            # What is filled already grows with each axis, so corners are filled as well.
+            ends = np.moveaxis(out, axis, 0)
+            ends[: i.start], ends[i.stop :] = ends[i.start], ends[i.stop - 1]
+        return out
 
 
 def check_content(image: Image, role: str) -> None:

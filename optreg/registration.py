@@ -249,12 +249,29 @@ def _finish(
         forward, inverse = k.upsample(forward, 2.0), k.upsample(inverse, 2.0)
     if search is not None:
         forward, inverse = k.compose(search[0], forward), k.compose(inverse, search[1])
-    fields = [box.paste(backend.asnumpy(f)) for f in (forward, inverse)]
+    repaired = 0
+    if start is None:
+        repaired = _free_of_folds(forward, inverse, config, backend)
+    forward, inverse = (box.paste(backend.asnumpy(f)) for f in (forward, inverse))
     if start is not None:
-        fields = [
-            k.compose(start.disp, fields[0]),
-            k.compose(fields[1], start.invert().disp),
-        ]
-    repaired = repair_pair(fields[0], fields[1], config.repair, backend)
-    tighten_inverse(fields[0], fields[1], config.repair, backend)
-    return (fields[0], fields[1]), repaired
+        forward, inverse = k.compose(start.disp, forward), k.compose(inverse, start.invert().disp)
+    if start is not None or any(_folds_at_rim(f, box, k) for f in (forward, inverse)):
+        repaired += _free_of_folds(forward, inverse, config, backend)
+    return (forward, inverse), repaired
+
+
+def _free_of_folds(forward: Any, inverse: Any, config: RegistrationConfig, backend: Backend) -> int:
+    repaired = repair_pair(forward, inverse, config.repair, backend)
+    if config.repair.tighten:
+        tighten_inverse(forward, inverse, config.repair, backend)
+    return repaired
+
+
+def _folds_at_rim(disp: NDArray[np.float32], box: Box, kernels: Any) -> bool:
+    """Whether a pasted field folds where the box ends: inside it is known not to."""
+    for axis, (part, size) in enumerate(zip(box.slices, disp.shape[1:], strict=True), start=1):
+        for end in (part.start, part.stop):
+            slab = np.arange(max(end - 2, 0), min(end + 2, size))
+            if 0 < end < size and (kernels.minimum_determinant(disp.take(slab, axis)) <= 0).any():
+                return True
+    return False

@@ -154,14 +154,23 @@ def _quality(
 ) -> dict[str, float]:
     """Folding and regularity in the whole grid and in the foreground of the fixed image."""
     k = get_backend("cpu").kernels
-    sums, back = k.folding_sums(disp), k.folding_sums(inverse)
+    ndv, folded = _folding(disp)
     log_j = np.log(np.maximum(k.jacobian_determinant(disp)[mask], 1e-9))
     error = np.sqrt(np.square(k.compose(inverse, disp)[:, mask]).sum(axis=0))
     return {
-        "ndv_percent": 100.0 * sums.negative_volume / max(sums.mask_voxels, 1),
-        "folded_voxels": float(sums.folded_voxels),
-        "inverse_folded_voxels": float(back.folded_voxels),
+        "ndv_percent": ndv,
+        "folded_voxels": folded,
+        "inverse_folded_voxels": _folding(inverse)[1],
         "sdlogj": float(log_j.std()),
         "inverse_consistency_mean_vox": float(error.mean()),
         "inverse_consistency_p99_vox": float(np.percentile(error, 99)),
     }
+
+
+def _folding(disp: NDArray[np.float32]) -> tuple[float, float]:
+    """Non-diffeomorphic volume in percent and number of folded voxels."""
+    k = get_backend("cpu").kernels
+    if k.minimum_determinant(disp)[1:-1, 1:-1, 1:-1].min() > 0:  # half the time of the sums
+        return 0.0, 0.0
+    sums = k.folding_sums(disp)
+    return 100.0 * sums.negative_volume / max(sums.mask_voxels, 1), float(sums.folded_voxels)

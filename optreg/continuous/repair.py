@@ -106,9 +106,10 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
         k.invert_at(forward, _voxels(touched, shape, xp), inverse)
         bad = _folded(forward, config.threshold, backend, marked)
         bad_back = _folded(inverse, config.threshold, backend, touched)
-    # What is left, if anything, has no common solution within the rounds.
-    repair_folds(inverse, config, backend)
-    repair_folds(forward, config, backend)
+    if len(bad) + len(bad_back):
+        # No common solution within the rounds: no fold matters more than a close inverse.
+        repair_folds(inverse, config, backend)
+        repair_folds(forward, config, backend)
     return int(changed.sum())
 
 

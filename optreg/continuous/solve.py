@@ -125,10 +125,8 @@ def refine(
 
     def solve(level: int, volumes: Any, fields: tuple[Any, ...]) -> tuple[Any, ...]:
         nonlocal done, finite
-        if config.one_sided_finest and level == levels - 1:
-            fields = (_whole(*fields, backend),)
         if not (finite and config.iterations[level]):
-            return fields
+            return joined(level, fields)
         work = _Level(level, volumes, terms[level], config, backend)
         moved = [f.copy() for f in fields]
         for iteration in range(config.iterations[level]):
@@ -148,11 +146,17 @@ def refine(
         if not all(bool(xp.isfinite(f).all()) for f in moved):
             _log.warning("refinement diverged on level %d; the level before it is kept", level)
             finite = False
-            return fields
-        return tuple(moved)
+            return joined(level, fields)
+        return joined(level, tuple(moved))
+
+    def joined(level: int, fields: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The whole field instead of its halves where the next level is the one-sided one."""
+        join = config.one_sided_finest and level == levels - 2
+        return (_whole(fields[0], fields[1], backend),) if join else fields
 
     shape = pyramid[0][0].shape[1:]
-    start = tuple(xp.zeros((3, *shape), xp.float32) for _ in range(2))
+    count = 1 if config.one_sided_finest and levels == 1 else 2
+    start = tuple(xp.zeros((3, *shape), xp.float32) for _ in range(count))
     fields = coarse_to_fine(pyramid, solve, start, backend)
     if len(fields) == 1:
         return fields[0], k.invert(fields[0]), finite
