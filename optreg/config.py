@@ -131,22 +131,22 @@ class ContinuousConfig:
     """
 
     finest: int = 1
-    iterations: tuple[int, ...] = (50, 30, 8)
+    iterations: tuple[int, ...] = (50, 32, 8)
     one_sided_finest: bool = True
-    step_vox: tuple[float, ...] = (0.2, 0.25, 0.7)
+    step_vox: tuple[float, ...] = (0.2, 0.25, 0.75)
     step_decay: tuple[float, ...] = (0.0, 0.0, 0.85)
     step_tau: float = 1.5
     step_floor: float = 0.05
-    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.2)
-    field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.4)
-    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.1)
+    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.0)
+    field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.45)
+    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.06)
     radius_vox: tuple[int, ...] = (2, 2, 2)
     window_stride: int = 2
     eps: float = 1e-6
     tissue_weight: float = 1.0
-    tissue_difference: float = 4.0
+    tissue_difference: float = 6.0
     structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
-    structure_iterations: tuple[int, ...] = (0, 6, 0)
+    structure_iterations: tuple[int, ...] = (0, 5, 0)
 
     def __post_init__(self) -> None:
         _require(self.finest in (1, 2, 4), "continuous.finest: must be 1, 2 or 4")
@@ -200,16 +200,20 @@ class RepairConfig:
         Every one of the ten finite-difference determinants ends above this.
     max_rounds : int
         Rounds of local smoothing before the whole field is smoothed.
+    largest_error_vox : float
+        Smooth once where ``inverse(forward(x))`` misses x by more; 0 does not.
     tighten : bool
         Correct the inverse once more so that it is one between its voxels as well.
     """
 
     threshold: float = 0.02
     max_rounds: int = 200
+    largest_error_vox: float = 0.45
     tighten: bool = True
 
     def __post_init__(self) -> None:
         _require(0 < self.threshold < 1, "repair.threshold: must be in (0, 1)")
+        _require(self.largest_error_vox >= 0, "repair.largest_error_vox: must not be negative")
         _require(self.max_rounds >= 1, "repair.max_rounds: must be at least 1")
 
 
@@ -345,20 +349,24 @@ def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
 PRESETS = {
     "fast": RegistrationConfig(
         continuous=ContinuousConfig(
-            iterations=(30, 12, 2),
-            step_vox=(0.25, 0.3, 0.6),
+            iterations=(20, 10, 1),
+            step_vox=(0.25, 0.3, 0.9),
             step_tau=1.0,
+            force_sigma_vox=(1.73, 1.73, 1.2),
+            field_sigma_vox=(0.6, 0.55, 0.5),
             structure_iterations=(0, 0, 0),
         ),
-        repair=RepairConfig(tighten=False),
+        repair=RepairConfig(largest_error_vox=0.0, tighten=False),
     ),
     "default": RegistrationConfig(),
     "accurate": RegistrationConfig(
         continuous=ContinuousConfig(
-            iterations=(100, 100, 25),
-            step_vox=(0.1, 0.1, 0.5),
-            step_tau=1.0,
-            field_sigma_vox=(0.5, 0.45, 0.4),
+            iterations=(50, 40, 20),
+            step_vox=(0.2, 0.2, 0.6),
+            field_sigma_vox=(0.6, 0.55, 0.4),
+            volume_weight=(0.2, 0.2, 0.05),
+            window_stride=1,
+            structure_iterations=(0, 8, 0),
         )
     ),
 }

@@ -155,8 +155,10 @@ def _quality(
     """Folding and regularity in the whole grid and in the foreground of the fixed image."""
     k = get_backend("cpu").kernels
     ndv, folded = _folding(disp)
-    log_j = np.log(np.maximum(k.jacobian_determinant(disp)[mask], 1e-9))
-    error = np.sqrt(np.square(k.compose(inverse, disp)[:, mask]).sum(axis=0))
+    inside = np.flatnonzero(mask)
+    log_j = np.log(np.maximum(k.jacobian_determinant(disp).take(inside), 1e-9))
+    back = k.compose(inverse, disp).reshape(3, -1).take(inside, axis=1)
+    error = np.sqrt(np.einsum("ij,ij->j", back, back))
     return {
         "ndv_percent": ndv,
         "folded_voxels": folded,

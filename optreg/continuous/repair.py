@@ -16,8 +16,10 @@ from optreg.kernels import Backend
 __all__ = ["repair_folds", "repair_pair", "tighten_inverse"]
 
 _log = logging.getLogger("optreg")
-_PATIENCE = 3
+_PATIENCE = 5
 """Rounds without progress after which a wider neighbourhood is smoothed."""
+_JOINT_ROUNDS = 60
+"""After these, what is left (a handful of voxels, if any) is repaired field by field."""
 
 
 def _unique(flat: Any, xp: Any) -> Any:
@@ -61,8 +63,8 @@ class _Widening:
     Widening at once would push folds ahead of the rim instead of dissolving them.
     """
 
-    def __init__(self) -> None:
-        self._width, self._fewest, self._since = 1, 0, 0
+    def __init__(self, widest: int) -> None:
+        self._widest, self._width, self._fewest, self._since = widest, 1, 0, 0
 
     def marked(self, bad: Any, shape: Any, xp: Any) -> Any:
         if not self._fewest or len(bad) < self._fewest:
@@ -70,7 +72,7 @@ class _Widening:
         else:
             self._since += 1
             if self._since == _PATIENCE:
-                self._width, self._since = self._width + 1, 0
+                self._width, self._since = min(self._width + 1, self._widest), 0
         for _ in range(self._width):
             bad = _spread(bad, shape, xp, corners=False)
         return bad
@@ -78,6 +80,9 @@ class _Widening:
 
 def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backend) -> int:
     """Free a displacement and its inverse of folds, in place, keeping them inverse to each other.
+
+    Voxels that come back far from where they started are smoothed first: there, the inverse bends
+    too much for its grid.
 
     Parameters
     ----------
@@ -90,27 +95,43 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
         Number of voxels whose forward displacement changed.
     """
     xp, k, shape = backend.xp, backend.kernels, forward.shape[1:]
-    changed, widening = xp.zeros(forward[0].size, bool), _Widening()
+    changed, widening = xp.zeros(forward[0].size, bool), _Widening(3)
+    if config.largest_error_vox > 0:
+        square = xp.square(k.compose(inverse, forward)).sum(axis=0)
+        rough = xp.flatnonzero(square > config.largest_error_vox**2)
+        changed[rough] = True
+        touched = _smooth(forward, rough, backend)
+        k.invert_at(forward, _voxels(touched, shape, xp), inverse)
     bad = _folded(forward, config.threshold, backend)
     bad_back = _folded(inverse, config.threshold, backend)
-    for _ in range(config.max_rounds):
+    for _ in range(min(config.max_rounds, _JOINT_ROUNDS)):
         if len(bad) + len(bad_back) == 0:
             break
         bad = _unique(xp.concatenate([bad, _landing(inverse, bad_back, xp)]), xp)
         marked = widening.marked(bad, shape, xp)
         changed[marked] = True
-        landed = _landing(forward, marked, xp)
-        k.smooth_marked(forward, _voxels(marked, shape, xp))
-        landed = _unique(xp.concatenate([landed, _landing(forward, marked, xp)]), xp)
-        touched = _spread(landed, shape, xp, corners=True)
+        touched = _smooth(forward, marked, backend)
+        # The guesses at folds may be worthless: start from what is around them.
+        k.smooth_marked(inverse, _voxels(bad_back, shape, xp))
+        around = _spread(bad_back, shape, xp, corners=True)
+        touched = _unique(xp.concatenate([touched, around]), xp)
         k.invert_at(forward, _voxels(touched, shape, xp), inverse)
         bad = _folded(forward, config.threshold, backend, marked)
         bad_back = _folded(inverse, config.threshold, backend, touched)
     if len(bad) + len(bad_back):
         # No common solution within the rounds: no fold matters more than a close inverse.
-        repair_folds(inverse, config, backend)
-        repair_folds(forward, config, backend)
+        left = repair_folds(forward, config, backend), repair_folds(inverse, config, backend)
+        _log.info("folds repaired field by field: %d and %d voxels", *left)
     return int(changed.sum())
+
+
+def _smooth(forward: Any, marked: Any, backend: Backend) -> Any:
+    """Smooth some voxels; where the inverse has changed by that (all as flat indices)."""
+    xp, shape = backend.xp, forward.shape[1:]
+    before = _landing(forward, marked, xp)
+    backend.kernels.smooth_marked(forward, _voxels(marked, shape, xp))
+    landed = _unique(xp.concatenate([before, _landing(forward, marked, xp)]), xp)
+    return _spread(landed, shape, xp, corners=True)
 
 
 def _landing(disp: Any, flat: Any, xp: Any) -> Any:
@@ -165,7 +186,7 @@ def repair_folds(disp: Any, config: RepairConfig, backend: Backend) -> int:
         Number of voxels whose displacement changed.
     """
     xp, k, shape = backend.xp, backend.kernels, disp.shape[1:]
-    changed, widening = xp.zeros(disp[0].size, bool), _Widening()
+    changed, widening = xp.zeros(disp[0].size, bool), _Widening(8)
     bad = _folded(disp, config.threshold, backend)
     for _ in range(config.max_rounds):
         if len(bad) == 0:

@@ -49,6 +49,11 @@ def jit(function: Callable[..., Any]) -> Any:
     return numba.njit(cache=CACHED, fastmath=_FASTMATH, error_model="numpy", nogil=True)(function)
 
 
+def inline_jit(function: Callable[..., Any]) -> Any:
+    """Compile a helper that works on one row: handing arrays over would cost as much as the row."""
+    return numba.njit(fastmath=_FASTMATH, error_model="numpy", nogil=True, inline="always")(function)
+
+
 def parallel_jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel whose ``prange`` loops run on all numba threads.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from optreg.kernels.cpu._jit import jit, parallel_jit
+from optreg.kernels.cpu._jit import inline_jit, parallel_jit
 
 __all__ = ["compose_step", "relax_volume", "root_mean_square"]
 
 
-@jit
+@inline_jit
 def _step_row(force, x, y, step, tau, s):
     """Bounded step of one row: s (3, Z)."""
     fx, fy, fz = force[0, x, y], force[1, x, y], force[2, x, y]
@@ -20,7 +20,7 @@ def _step_row(force, x, y, step, tau, s):
         s[0, z], s[1, z], s[2, z] = scale * fx[z], scale * fy[z], scale * fz[z]
 
 
-@jit
+@inline_jit
 def _along(before, here, after, s, out):
     """Linear interpolation of rows at a displacement of at most one voxel across them."""
     zero = np.float32(0.0)
@@ -29,7 +29,7 @@ def _along(before, here, after, s, out):
         out[z] = here[z] + ahead * (after[z] - here[z]) + behind * (before[z] - here[z])
 
 
-@jit
+@inline_jit
 def _add(row, s):
     for z in range(row.shape[0]):
         row[z] += s[z]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from optreg.kernels.cpu._jit import jit, parallel_jit
+from optreg.kernels.cpu._jit import inline_jit, parallel_jit
 
 __all__ = ["invert", "invert_at"]
 
 
-@jit
+@inline_jit
 def _axis(position, size):
     """Lower voxel, fraction, and 1 inside the grid: outside, the edge is repeated."""
     last = np.float32(size - 1)
@@ -21,7 +21,7 @@ def _axis(position, size):
     return lower, position - np.float32(lower), inside
 
 
-@jit
+@inline_jit
 def _sample(v, ix, iy, iz, fx, fy, fz):
     """Linear interpolation of one component and its exact derivatives."""
     a, b = v[ix, iy, iz], v[ix, iy, iz + 1]
@@ -37,7 +37,7 @@ def _sample(v, ix, iy, iz, fx, fy, fz):
     return v0 + fx * (v1 - v0), v1 - v0, slope_y, z0 + fx * (z1 - z0)
 
 
-@jit
+@inline_jit
 def _newton(disp, x, y, z, w, iterations, tolerance):
     """Best inverse (three components) at one voxel, of all iterates that start at `w`."""
     _, nx, ny, nz = disp.shape

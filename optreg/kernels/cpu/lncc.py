@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numba import get_num_threads, prange
 
-from optreg.kernels.cpu._jit import jit, parallel_jit
+from optreg.kernels.cpu._jit import inline_jit, jit, parallel_jit
 
 __all__ = ["lncc"]
 
 
-@jit
+@inline_jit
 def _box_row(line, radius, out):
     """Box sum along z of a row that is padded by `radius` zeros at both ends."""
     out[:] = line[: out.shape[0]]
@@ -26,7 +26,7 @@ def _box_row(line, radius, out):
             out[z] += row[z]
 
 
-@jit
+@inline_jit
 def _box_plane(plane, radius, stride, line, out):
     """Box sum over y and z of one (Y, Z) plane at every `stride`-th y; outside counts as zero."""
     ny, nz = plane.shape
@@ -42,7 +42,7 @@ def _box_plane(plane, radius, stride, line, out):
         _box_row(line, radius, out[h])
 
 
-@jit
+@inline_jit
 def _spread_plane(plane, count, radius, stride, line, work, out):
     """Transpose of `_box_plane`: each y takes the sum along z of all rows it is within."""
     ny, nz = out.shape
@@ -60,7 +60,7 @@ def _spread_plane(plane, count, radius, stride, line, work, out):
                 target[z] += row[z]
 
 
-@jit
+@inline_jit
 def _products(f, m, planes):
     for y in range(f.shape[0]):
         a, b = f[y], m[y]
@@ -73,7 +73,7 @@ def _products(f, m, planes):
             p4[z] = a[z] * b[z]
 
 
-@jit
+@inline_jit
 def _ring_sum(ring, first, last, stride, y, rows):
     """Add the planes `first` to `last` that are in the ring, in their order, for one row."""
     size = ring.shape[1]
@@ -87,7 +87,7 @@ def _ring_sum(ring, first, last, stride, y, rows):
                 target[z] += row[z]
 
 
-@jit
+@inline_jit
 def _coefficients(rows, y, inv_n, eps, planes):
     """Turn window sums into the value of the correlation and its derivatives' factors."""
     s0, s1, s2, s3, s4 = rows[0], rows[1], rows[2], rows[3], rows[4]
@@ -111,7 +111,7 @@ def _coefficients(rows, y, inv_n, eps, planes):
     return total
 
 
-@jit
+@inline_jit
 def _drive(rows, f, m, y, scale, out):
     """Derivative of the value by a row of the moving image and minus that by the fixed one."""
     a, bf, bm, gf, gm = rows[0], rows[1], rows[2], rows[3], rows[4]
@@ -121,7 +121,7 @@ def _drive(rows, f, m, y, scale, out):
         km[z] = scale * (a[z] * i[z] + bm[z] * o[z] - gm[z])
 
 
-@jit
+@inline_jit
 def _add_force(image, x, y, drive, out):
     """Add the derivative times the central differences of the image to one row of the force."""
     nx, ny, nz = image.shape
