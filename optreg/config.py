@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from optreg import settings
 from optreg.errors import ConfigError
 
 __all__ = [
@@ -131,22 +131,22 @@ class ContinuousConfig:
     """
 
     finest: int = 1
-    iterations: tuple[int, ...] = (50, 32, 8)
+    iterations: tuple[int, ...] = (80, 36, 8)
     one_sided_finest: bool = True
-    step_vox: tuple[float, ...] = (0.2, 0.25, 0.75)
+    step_vox: tuple[float, ...] = (0.15, 0.22, 0.75)
     step_decay: tuple[float, ...] = (0.0, 0.0, 0.85)
     step_tau: float = 1.5
-    step_floor: float = 0.05
+    step_floor: float = 0.1
     force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.0)
     field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.45)
-    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.06)
+    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.12)
     radius_vox: tuple[int, ...] = (2, 2, 2)
     window_stride: int = 2
     eps: float = 1e-6
     tissue_weight: float = 1.0
     tissue_difference: float = 6.0
     structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
-    structure_iterations: tuple[int, ...] = (0, 5, 0)
+    structure_iterations: tuple[int, ...] = (0, 8, 0)
 
     def __post_init__(self) -> None:
         _require(self.finest in (1, 2, 4), "continuous.finest: must be 1, 2 or 4")
@@ -267,22 +267,12 @@ class RegistrationConfig:
             Unknown key, wrong type, value out of range.
         """
         values = dict(values)
-        return _updated(cls.preset(values.pop("preset", "default")), values, "")
+        return settings.updated(cls.preset(values.pop("preset", "default")), values)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> RegistrationConfig:
         """Configuration from a TOML file with the layout of `to_toml`."""
-        try:
-            import tomllib
-        except ModuleNotFoundError:  # Python 3.10
-            import tomli as tomllib  # type: ignore[import-not-found, no-redef]
-        try:
-            with open(path, "rb") as stream:
-                values = tomllib.load(stream)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not valid TOML ({error})") from error
+        values = settings.read_toml(path)
         try:
             return cls.from_dict(values)
         except ConfigError as error:
@@ -294,56 +284,7 @@ class RegistrationConfig:
 
     def to_toml(self) -> str:
         """Text that `from_toml` reads back to an equal configuration."""
-        tables = {k: v for k, v in self.to_dict().items() if isinstance(v, dict)}
-        lines = [f"{k} = {_toml(v)}" for k, v in self.to_dict().items() if k not in tables]
-        for name, table in tables.items():
-            lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items())]
-        return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _number(value: Any, like: Any, name: str) -> Any:
-    """The value with the type of the default it replaces."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(f"{name}: {value!r} is not a finite number")
-    if isinstance(like, int) and value != int(value):
-        raise ConfigError(f"{name}: {value!r} is not a whole number")
-    return type(like)(value)
-
-
-def _updated(config: Any, values: dict[str, Any], prefix: str) -> Any:
-    changes: dict[str, Any] = {}
-    for key, value in values.items():
-        name = prefix + key
-        if key not in {f.name for f in dataclasses.fields(config)}:
-            raise ConfigError(f"{name}: unknown parameter")
-        old = getattr(config, key)
-        if dataclasses.is_dataclass(old):
-            if not isinstance(value, dict):
-                raise ConfigError(f"{name}: a table is needed")
-            changes[key] = _updated(old, value, name + ".")
-        elif isinstance(old, tuple):
-            if not isinstance(value, (list, tuple)):
-                raise ConfigError(f"{name}: a list is needed")
-            changes[key] = tuple(_number(v, old[0], name) for v in value)
-        elif isinstance(old, bool):
-            if not isinstance(value, bool):
-                raise ConfigError(f"{name}: {value!r} is neither true nor false")
-            changes[key] = value
-        elif isinstance(old, str):
-            if not isinstance(value, str):
-                raise ConfigError(f"{name}: {value!r} is not a text")
-            changes[key] = value
-        else:
-            changes[key] = _number(value, old, name)
-    return replace(config, **changes)
+        return settings.to_toml(self.to_dict())
 
 
 PRESETS = {
@@ -361,12 +302,10 @@ PRESETS = {
     "default": RegistrationConfig(),
     "accurate": RegistrationConfig(
         continuous=ContinuousConfig(
-            iterations=(50, 40, 20),
-            step_vox=(0.2, 0.2, 0.6),
-            field_sigma_vox=(0.6, 0.55, 0.4),
-            volume_weight=(0.2, 0.2, 0.05),
+            iterations=(80, 60, 16),
+            step_vox=(0.15, 0.15, 0.6),
+            volume_weight=(0.2, 0.2, 0.1),
             window_stride=1,
-            structure_iterations=(0, 8, 0),
         )
     ),
 }

@@ -66,24 +66,39 @@ def test_filters(shape, sigma):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("radius", [1, 2, 3])
-def test_lncc(shape, radius):
+@pytest.mark.parametrize(("radius", "stride"), [(1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 3)])
+def test_lncc(shape, radius, stride):
     fixed, moving = volumes(shape, 1), volumes(shape, 2)
     ours, theirs = np.empty((3, *shape), np.float32), np.empty((3, *shape))
-    value = cpu.lncc(fixed, moving, radius, 1e-4, ours, weight=0.5)
-    assert value == pytest.approx(reference.lncc(fixed, moving, radius, 1e-4, theirs, 0.5), 1e-5)
+    value = cpu.lncc(fixed, moving, radius, 1e-4, ours, 0.5, stride=stride)
+    expected = reference.lncc(fixed, moving, radius, 1e-4, theirs, 0.5, stride=stride)
+    assert value == pytest.approx(expected, 1e-5)
     close(ours, theirs, 1e-5)  # differences of products of float32 window sums
-    cpu.lncc(fixed, moving, radius, 1e-4, ours, weight=1.0, add=True)
+    cpu.lncc(fixed, moving, radius, 1e-4, ours, weight=1.0, add=True, stride=stride)
     close(ours, 3 * theirs, 1e-5)
 
 
+def test_half_of_the_windows_give_nearly_the_same_force():
+    shape = (24, 26, 22)
+    fixed, moving = (reference.gaussian_filter(volumes(shape, i), 1.0) for i in (1, 2))
+    forces = []
+    for stride in (1, 2):
+        force = np.empty((3, *shape), np.float32)
+        cpu.lncc(fixed, moving, 2, 1e-6, force, stride=stride)
+        forces.append(reference.gaussian_filter(force, 1.73).ravel())
+    assert np.corrcoef(forces)[0, 1] > 0.95
+    assert np.linalg.norm(forces[1]) == pytest.approx(np.linalg.norm(forces[0]), rel=0.1)
+
+
 def test_ssd():
-    fixed, moving = volumes(SHAPES[0], 1, 4), volumes(SHAPES[0], 2, 4)
+    fixed, moving = volumes(SHAPES[0], 1), volumes(SHAPES[0], 2)
     ours, theirs = np.empty((3, *SHAPES[0]), np.float32), np.empty((3, *SHAPES[0]))
-    value = cpu.ssd(fixed, moving, ours)
-    assert value == pytest.approx(reference.ssd(fixed, moving, theirs), 1e-5)
+    value = cpu.ssd(fixed, moving, ours, 2.0)
+    assert value == pytest.approx(reference.ssd(fixed, moving, theirs, 2.0), 1e-5)
     # Where the reference takes half a one-sided difference, so does the kernel.
     close(ours, theirs, 1e-6)
+    cpu.ssd(fixed, moving, ours, 1.0, add=True)
+    close(ours, 1.5 * theirs, 1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -127,6 +142,11 @@ def test_inverse(shape):
     close(inverse, reference.invert(disp.astype(float), tolerance=1e-6), 3e-4)
     warm = cpu.invert(disp, initial=inverse, iterations=1)
     assert np.array_equal(warm, inverse)
+    some = np.argwhere(volumes(shape) < 0.2)
+    patched, expected = np.zeros_like(disp), np.zeros(disp.shape)
+    cpu.invert_at(disp, some, patched, tolerance=1e-4)
+    reference.invert_at(disp.astype(float), some, expected, tolerance=1e-6)
+    close(patched, expected, 3e-4)
 
 
 def test_inverse_of_a_shear_that_is_no_contraction():
@@ -139,14 +159,15 @@ def test_inverse_of_a_shear_that_is_no_contraction():
     assert np.abs(residual).max() < 2e-3
 
 
-def lncc_value(fixed, moving):
-    return reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3)[0]
+@pytest.mark.parametrize("stride", [1, 2])
+def test_lncc_gradient_is_the_finite_difference(stride):
+    def lncc_value(fixed, moving):
+        return reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3, stride)[0]
 
-
-def test_lncc_gradient_is_the_finite_difference():
     rng = np.random.default_rng(0)
     fixed, moving = rng.random((9, 8, 10)), rng.random((9, 8, 10))
-    _, by_fixed, by_moving = reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3)
+    derivatives = reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3, stride)
+    _, by_fixed, by_moving = derivatives
     h = 1e-5
     for voxel in [(0, 0, 0), (4, 4, 5), (8, 7, 9), (2, 0, 6)]:
         bump = np.zeros_like(fixed)
@@ -162,13 +183,13 @@ def test_ssd_force_is_the_finite_difference():
     # plus that by the opposite shift of fixed.
     shape = (8, 8, 8)
     ramp = np.broadcast_to(np.arange(8.0)[:, None, None] / 8, shape)
-    fixed, moving = (ramp + 0.1)[None], np.array(ramp)[None]
+    fixed, moving = ramp + 0.1, np.array(ramp)
     force = np.empty((3, *shape))
     reference.ssd(fixed.copy(), moving, force)
     h = 1e-6
 
     def value(shift):
-        return ((fixed + shift / 8 * -1 - (moving + shift / 8)) ** 2)[0, 3, 3, 3]
+        return ((fixed + shift / 8 * -1 - (moving + shift / 8)) ** 2)[3, 3, 3]
 
     slope = (value(h) - value(-h)) / (2 * h)
     assert force[0, 3, 3, 3] == pytest.approx(-slope, rel=1e-5)
@@ -222,6 +243,12 @@ def test_mind(radius, dilation):
     ours = cpu.mind_ssc(image, radius, dilation)
     close(ours, reference.mind_ssc(image, radius, dilation), 2e-5)  # exp of a float32 quotient
     assert ours.shape == (12, 13, 12, 15)
+    some = (1, 4, 7)
+    close(
+        cpu.mind_ssc(image, radius, dilation, some),
+        reference.mind_ssc(image, radius, dilation, some),
+        2e-5,
+    )
     assert 0 <= ours.min() and ours.max() == 1
     assert np.allclose(cpu.mind_ssc(3 - 2 * image, radius, dilation), ours, atol=2e-4)
 

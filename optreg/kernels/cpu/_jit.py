@@ -51,7 +51,9 @@ def jit(function: Callable[..., Any]) -> Any:
 
 def inline_jit(function: Callable[..., Any]) -> Any:
     """Compile a helper that works on one row: handing arrays over would cost as much as the row."""
-    return numba.njit(fastmath=_FASTMATH, error_model="numpy", nogil=True, inline="always")(function)
+    return numba.njit(fastmath=_FASTMATH, error_model="numpy", nogil=True, inline="always")(
+        function
+    )
 
 
 def parallel_jit(function: Callable[..., Any]) -> Any:
