@@ -1,0 +1,93 @@
+"""Fold repair of a field and its inverse, and the correction of the inverse between its voxels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from optreg.config import RepairConfig
+from optreg.continuous.repair import repair_folds, repair_pair, tighten_inverse
+from optreg.kernels import cpu, get_backend
+
+BACKEND = get_backend("cpu")
+SHAPE = (40, 44, 36)
+
+
+def noise(seed, amplitude, sigma=3.0):
+    field = np.random.default_rng(seed).standard_normal((3, *SHAPE))
+    field = ndimage.gaussian_filter(field, (0, sigma, sigma, sigma))
+    return (amplitude * field / np.abs(field).max()).astype(np.float32)
+
+
+def error(forward, inverse):
+    """Distance by which a voxel misses itself there and back, by SciPy."""
+    index = np.indices(SHAPE)
+    there = index + forward
+    back = [ndimage.map_coordinates(c, there, order=1, mode="nearest") for c in inverse]
+    return np.linalg.norm(forward + np.stack(back), axis=0)[4:-4, 4:-4, 4:-4]
+
+
+@pytest.fixture(params=["planted", "rough"])
+def damaged(request):
+    """A field with one large fold, or one with many small ones; its inverse folds as well."""
+    disp = noise(1, 1.5)
+    if request.param == "planted":
+        disp[0, 18:22, 20:24, 16:20] += 5
+    else:
+        disp += noise(2, 3.2, 1.2)
+    for field in (disp, cpu.invert(disp)):
+        assert cpu.folding_sums(field).folded_voxels > 0
+    return disp
+
+
+def test_neither_direction_folds_and_both_stay_inverse(damaged):
+    forward, inverse = damaged.copy(), cpu.invert(damaged)
+    changed = repair_pair(forward, inverse, RepairConfig(), BACKEND)
+    assert 0 < changed < 0.2 * forward[0].size
+    assert changed >= (forward != damaged).any(axis=0).sum() > 0
+    for field in (forward, inverse):
+        assert cpu.minimum_determinant(field).min() > 0
+        assert cpu.folding_sums(field).folded_voxels == 0
+    # At its own voxels the inverse is one: what is left is interpolation.
+    assert np.percentile(np.linalg.norm(cpu.compose(forward, inverse), axis=0), 99) < 0.02
+
+
+def test_a_sound_pair_is_left_alone():
+    forward = noise(3, 1.0)
+    inverse = cpu.invert(forward)
+    before = forward.copy(), inverse.copy()
+    settings = replace(RepairConfig(), largest_error_vox=0.0)
+    assert repair_pair(forward, inverse, settings, BACKEND) == 0
+    assert np.array_equal(forward, before[0]) and np.array_equal(inverse, before[1])
+
+
+def test_tightening_lowers_the_error_without_a_fold():
+    forward = noise(4, 2.5, 2.0)
+    inverse = cpu.invert(forward)
+    repair_pair(forward, inverse, RepairConfig(), BACKEND)
+    before = error(forward, inverse)
+    tighten_inverse(forward, inverse, RepairConfig(), BACKEND)
+    after = error(forward, inverse)
+    assert after.mean() < 0.7 * before.mean()
+    assert np.percentile(after, 99) < np.percentile(before, 99)
+    assert cpu.minimum_determinant(inverse).min() > 0
+
+
+def test_single_field_repair_is_local():
+    disp = noise(5, 1.5)
+    disp[0, 18:22, 20:24, 16:20] += 5
+    untouched = disp.copy()
+    assert cpu.folding_sums(disp).folded_voxels > 0
+    changed = repair_folds(disp, RepairConfig(), BACKEND)
+    assert cpu.minimum_determinant(disp).min() > 0
+    assert 0 < changed < 0.05 * disp[0].size
+    assert np.array_equal(disp[:, :8], untouched[:, :8])
+
+
+def test_hopeless_field_is_smoothed_as_a_whole():
+    disp = (4 * np.random.default_rng(0).standard_normal((3, 14, 12, 13))).astype(np.float32)
+    assert repair_folds(disp, RepairConfig(max_rounds=1), BACKEND) == disp[0].size
+    assert cpu.minimum_determinant(disp).min() > 0

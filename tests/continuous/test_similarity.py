@@ -1,0 +1,90 @@
+"""The objective of a level: its terms, their weights, and that its force is uphill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from optreg.config import RegistrationConfig
+from optreg.continuous.similarity import Objective, Terms, plan
+from optreg.kernels import get_backend
+
+BACKEND = get_backend("cpu")
+CONFIG = RegistrationConfig().continuous
+SHAPE = (18, 20, 16)
+
+
+def pair(channels=2):
+    rng = np.random.default_rng(3)
+    noise = rng.random((2, channels, *SHAPE))
+    smooth = ndimage.gaussian_filter(noise, (0, 0, 1.5, 1.5, 1.5))
+    smooth = (smooth - smooth.min()) / np.ptp(smooth)
+    return smooth.astype(np.float32)
+
+
+def zeros(count):
+    return [np.zeros((3, *SHAPE), np.float32) for _ in range(count)]
+
+
+def value_and_force(terms, fields, remaining=0, channels=2):
+    objective = Objective(*pair(channels), terms, 2, CONFIG, BACKEND)
+    force = np.empty((3, *SHAPE), np.float32)
+    return objective(fields, force, remaining), force
+
+
+def test_plan_of_the_levels():
+    coarse, middle, finest = plan("lncc", 2, CONFIG)
+    assert coarse.correlation == middle.correlation == (1.0, CONFIG.tissue_weight)
+    assert finest.correlation == (1.0, 0.0)
+    assert finest.difference == (0.0, CONFIG.tissue_difference)
+    assert middle.structure_iterations == CONFIG.structure_iterations[1]
+    everywhere = plan("lncc", 2, replace(CONFIG, tissue_difference=0.0))
+    assert everywhere[2].correlation == coarse.correlation and everywhere[2].difference == (0, 0)
+    assert plan("mind", 12, CONFIG)[0] == Terms((0.0,) * 12, (1.0,) * 12)
+
+
+TERMS = [
+    Terms((1.0, 0.0), (0.0, 0.0)),
+    Terms((1.0, 0.5), (0.0, 0.0)),
+    Terms((0.0, 0.0), (0.0, 6.0)),
+    Terms((1.0, 0.0), (0.0, 6.0)),
+    Terms((1.0, 1.0), (0.0, 0.0), 2.4, 3),
+]
+
+
+@pytest.mark.parametrize("terms", TERMS)
+@pytest.mark.parametrize("count", [1, 2])
+def test_following_the_force_raises_the_value(terms, count):
+    before, force = value_and_force(terms, zeros(count))
+    step = 0.05 * force / np.abs(force).max()
+    fields = [step] if count == 1 else [-step, step]
+    fields = [np.ascontiguousarray(f, np.float32) for f in fields]
+    assert value_and_force(terms, fields)[0] > before
+
+
+def test_terms_add_up():
+    parts = [Terms((1.0, 0.0), (0.0, 0.0)), Terms((0.0, 0.5), (0.0, 0.0)), Terms((0, 0), (0, 6.0))]
+    forces = [value_and_force(t, zeros(1))[1] for t in parts]
+    whole = value_and_force(Terms((1.0, 0.5), (0.0, 6.0)), zeros(1))[1]
+    assert np.allclose(sum(forces), whole, atol=1e-5 * np.abs(whole).max())
+
+
+def test_structure_term_is_in_the_last_iterations_only():
+    plain = value_and_force(TERMS[1], zeros(2))[1]
+    terms = replace(TERMS[1], structure=2.4, structure_iterations=2)
+    assert np.array_equal(value_and_force(terms, zeros(2), remaining=2)[1], plain)
+    assert not np.allclose(value_and_force(terms, zeros(2), remaining=1)[1], plain)
+
+
+def test_equal_images_have_no_force():
+    image = pair()[0]
+    terms = Terms((1.0, 1.0), (0.0, 6.0), 1.0, 1)
+    objective = Objective(image, image.copy(), terms, 0, CONFIG, BACKEND)
+    force = np.empty((3, *SHAPE), np.float32)
+    objective(zeros(2), force, 0)
+    other = value_and_force(terms, zeros(2))[1]
+    # Flat windows alone are not perfectly correlated (eps), so there is a trace of a force.
+    assert np.abs(force).max() < 0.05 * np.abs(other).max()
