@@ -68,7 +68,7 @@ PLACES = {
     "PIL": ("plot.py", "plot/", "report/"),
     "tqdm": ("cli/",),
     "nilearn": ("demo.py",),
-    "tomli": ("config.py",),
+    "tomli": ("settings.py",),
 }
 NEVER_WITH_IMPORT_OPTREG = {*PLACES, *EVERYWHERE, "requests"} - {"tomli"}
 

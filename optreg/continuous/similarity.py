@@ -95,7 +95,7 @@ class Objective:
         self._warped = [xp.empty_like(fixed), xp.empty_like(moving)]
         self._structure: tuple[Any, Any] | None = None
         if terms.structure > 0 and terms.structure_iterations > 0:
-            self._structure = tuple(self._features(v[0]) for v in (fixed, moving))  # type: ignore
+            self._structure = self._features(fixed[0]), self._features(moving[0])
 
     def _features(self, volume: Any) -> Any:
         features = self._k.mind_ssc(volume, 1, 1, _STRUCTURE_CHANNELS)

@@ -160,7 +160,7 @@ def refine(
     fields = coarse_to_fine(pyramid, solve, start, backend)
     if len(fields) == 1:
         return fields[0], k.invert(fields[0]), finite
-    return *join_halves(*fields, backend), finite
+    return *join_halves(fields[0], fields[1], backend), finite
 
 
 def _whole(fixed_half: Any, moving_half: Any, backend: Backend) -> Any:

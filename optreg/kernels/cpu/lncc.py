@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import get_num_threads, prange
 
-from optreg.kernels.cpu._jit import inline_jit, jit, parallel_jit
+from optreg.kernels.cpu._jit import inline_jit, parallel_jit
 
 __all__ = ["lncc"]
 

@@ -7,7 +7,7 @@ from numba import prange
 
 from optreg.kernels.cpu._jit import parallel_jit
 from optreg.kernels.cpu.smooth import box_filter
-from optreg.kernels.reference.mind import CLAMP, PAIRS
+from optreg.kernels.reference.mind import ALL, CLAMP, PAIRS
 
 __all__ = ["mind_ssc"]
 
@@ -54,7 +54,7 @@ def _exponential(distance, local, low, high):
                     distance[c, x, y, z] = np.exp(-distance[c, x, y, z] / width)
 
 
-def mind_ssc(image, radius=1, dilation=2, channels=tuple(range(len(PAIRS)))):
+def mind_ssc(image, radius=1, dilation=2, channels=ALL):
     """MIND-SSC features (Heinrich et al. 2013, doi 10.1007/978-3-642-40811-3_24).
 
     Parameters

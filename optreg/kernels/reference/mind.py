@@ -21,11 +21,14 @@ PAIRS = tuple(
 )
 """Offsets of the two neighbours of each channel."""
 
+ALL = tuple(range(len(PAIRS)))
+"""Every channel."""
+
 CLAMP = 1e-3
 """The local mean is kept between this and its inverse, in units of the mean over the image."""
 
 
-def mind_ssc(image, radius=1, dilation=2, channels=tuple(range(len(PAIRS)))):
+def mind_ssc(image, radius=1, dilation=2, channels=ALL):
     """Features (C, X, Y, Z) float32 of a volume (X, Y, Z); see ``kernels.cpu.mind``."""
     image = image.astype(np.float64)
     padded = np.pad(image, dilation, mode="edge")
