@@ -106,7 +106,8 @@ def measure(pair: Pair, preset: str, threads: int, repeats: int) -> dict[str, An
     for factor in runs[0][1]:
         # Median over iterations, so that one disturbance or a level's first one does not count.
         each = float(np.median([np.median(found[factor]) for _, found in runs]))
-        moved = bytes_per_iteration(voxels // factor**3, channels)
+        one_sided = config.continuous.one_sided_finest and factor == config.continuous.finest
+        moved = bytes_per_iteration(voxels // factor**3, channels, 1 if one_sided else 2)
         levels.append(
             {
                 "factor": factor,

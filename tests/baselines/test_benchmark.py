@@ -18,10 +18,11 @@ def test_report(dataset_folder, tmp_path):
     iterating = sum(level["seconds"] for level in levels)
     # Parts of a whole; the lower limits leave room for a machine that is busy elsewhere.
     assert 0.5 * stages["total"] < parts <= stages["total"]
-    assert 0.5 * stages["refine"] < iterating <= 1.01 * stages["refine"]
+    assert 0.3 * stages["refine"] < iterating <= 1.01 * stages["refine"]
     for level in levels:
         assert level["voxels"] * level["factor"] ** 3 == numbers["cropped_voxels"]
-        assert level["megabytes"] == pytest.approx(bytes_per_iteration(level["voxels"]) / 1e6)
+        least = bytes_per_iteration(level["voxels"], fields=1 if level["factor"] == 1 else 2)
+        assert level["megabytes"] == pytest.approx(least / 1e6)
         floor = level["megabytes"] / numbers["copy_bandwidth_gb_s"]
         assert level["floor_ms"] == pytest.approx(floor)
     assert [level["factor"] for level in levels] == sorted(

@@ -1,0 +1,49 @@
+"""Normalization, the box around the foregrounds, and pasting a field back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from optreg.config import PreprocessConfig
+from optreg.preprocess import Box, foreground_box, normalize
+
+
+@pytest.mark.parametrize("starts", [(3, 0, 5), (0, 0, 0), (2, 4, 6)])
+def test_paste_repeats_the_edge(starts):
+    full, size = (14, 12, 16), (9, 8, 10)
+    slices = tuple(slice(s, s + n) for s, n in zip(starts, size, strict=True))
+    field = np.random.default_rng(0).random((3, *size), dtype=np.float32)
+    around = [(s.start, n - s.stop) for s, n in zip(slices, full, strict=True)]
+    expected = np.pad(field, [(0, 0), *around], mode="edge")
+    assert np.array_equal(Box(slices, full).paste(field), expected)
+
+
+def test_box_beyond_the_grid_is_cut_again():
+    box = Box((slice(0, 8), slice(-2, 8), slice(1, 9)), (8, 7, 8))
+    volume = np.random.default_rng(1).random((8, 7, 8), dtype=np.float32)
+    part = box.crop(volume)
+    assert part.shape == box.shape == (8, 10, 8)
+    assert not part[:, :2].any() and not part[:, 9:].any() and not part[:, :, 7:].any()
+    pasted = box.paste(np.stack([part] * 3))
+    assert np.array_equal(pasted[0][:, :, 1:], volume[:, :, 1:])
+    assert np.array_equal(pasted[0][:, :, 0], volume[:, :, 1])
+
+
+def test_foreground_box_holds_both_images():
+    fixed, moving = np.zeros((2, 40, 44, 36), np.float32)
+    fixed[12:20, 20:25, 14:18] = 1
+    moving[15:26, 18:24, 16:21] = 1
+    box = foreground_box(fixed, moving, 3, 4)
+    assert all(n % 4 == 0 for n in box.shape)
+    for s, low, high in zip(box.slices, (12, 18, 14), (26, 25, 21), strict=True):
+        assert s.start <= low - 3 and s.stop >= high + 3
+
+
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+def test_normalization_ignores_scaling(factor):
+    volume = np.random.default_rng(2).random((12, 12, 12))
+    volume[volume < 0.3] = 0
+    plain = normalize(volume, PreprocessConfig())
+    assert plain.min() == 0 and plain.max() == 1
+    assert np.allclose(normalize(factor * volume, PreprocessConfig()), plain, atol=1e-6)
