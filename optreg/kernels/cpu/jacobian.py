@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from optreg.kernels.cpu._jit import inline_jit, parallel_jit
+from optreg.kernels.cpu._jit import jit, parallel_jit
 from optreg.kernels.reference.jacobian import CORNERS, FoldingSums
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@inline_jit
+@jit
 def _load_rows(disp, x, y, rows):
     """Copy the seven rows a voxel row needs to ``rows`` (7, 3, Z + 2), ends repeated.
 
@@ -43,12 +43,12 @@ def _load_rows(disp, x, y, rows):
             target[0], target[nz + 1] = source[0], source[nz - 1]
 
 
-@inline_jit
+@jit
 def _det(ax, ay, az, bx, by, bz, cx, cy, cz):
     return ax * (by * cz - bz * cy) - ay * (bx * cz - bz * cx) + az * (bx * cy - by * cx)
 
 
-@inline_jit
+@jit
 def _corner_row(rows, ten):
     """Eight forward / backward determinants of a row, in the order of ``CORNERS``."""
     one = np.float64(1.0)
@@ -73,7 +73,7 @@ def _corner_row(rows, ten):
         ten[7, z] = _det(bx0, bx1, bx2, by0, by1, by2, bz0, bz1, bz2)
 
 
-@inline_jit
+@jit
 def _star_row(rows, ten):
     """J*1 and J*2 of a row. Their edges are diagonals of the faces of a cube."""
     one = np.float64(1.0)
@@ -91,7 +91,7 @@ def _star_row(rows, ten):
         ten[9, z] = _det(ax, ay, az, bx, by, bz, cx, cy, cz)
 
 
-@inline_jit
+@jit
 def _ten_row(disp, x, y, rows, ten):
     """Fill ``ten`` (10, Z) for the row (x, y); infinity where a point outside is needed."""
     _, nx, ny, nz = disp.shape
@@ -111,7 +111,7 @@ def _ten_row(disp, x, y, rows, ten):
             ten[k, 0 if back_z else nz - 1] = outside
 
 
-@inline_jit
+@jit
 def _central_row(disp, x, y, rows, scale_z, row):
     """Central-difference determinant of a row from ``rows`` as left by ``_load_rows``."""
     _, nx, ny, nz = disp.shape
@@ -134,7 +134,7 @@ def _central_row(disp, x, y, rows, scale_z, row):
         row[z] = _det(ax, ay, az, bx, by, bz, cx, cy, cz)
 
 
-@inline_jit
+@jit
 def _scale_z(nz):
     scale = np.full(nz, 0.5)
     scale[0] = scale[nz - 1] = 1.0

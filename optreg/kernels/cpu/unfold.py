@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from optreg.kernels.cpu._jit import inline_jit, parallel_jit
+from optreg.kernels.cpu._jit import jit, parallel_jit
 
 __all__ = ["minimum_determinant_at", "smooth_marked"]
 
@@ -35,7 +35,7 @@ def _scatter(disp, index, values):
             disp[c, index[n, 0], index[n, 1], index[n, 2]] = values[n, c]
 
 
-@inline_jit
+@jit
 def _edge(disp, x, y, z, i, j, k, edge):
     """Deformed vector from a voxel to its neighbour at offset (i, j, k)."""
     for c in range(3):
@@ -45,7 +45,7 @@ def _edge(disp, x, y, z, i, j, k, edge):
     edge[2] += k
 
 
-@inline_jit
+@jit
 def _det(a, b, c):
     return (
         a[0] * (b[1] * c[2] - b[2] * c[1])
