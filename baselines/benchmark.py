@@ -25,13 +25,13 @@ import process
 import tables
 from dataset import Pair, read_task
 from optreg import Image, Registration, RegistrationConfig, register
-from optreg.continuous.solve import bytes_per_iteration
+from optreg.continuous import bytes_per_iteration, plan
 from optreg.errors import OptregError
 from optreg.io import load_image
 from optreg.preprocess import foreground_box, normalize, onto_fixed_grid
 
 _BLOCK_BYTES = 1 << 28  # far above any cache
-_CHANNELS = {"mind": 12}  # the other similarities have the intensities and one tissue map
+_CHANNELS = {"mind": 12}  # the other similarities have the intensities and two tissue maps
 
 
 def copy_bandwidth(threads: int, repeats: int = 5) -> float:
@@ -101,13 +101,14 @@ def measure(pair: Pair, preset: str, threads: int, repeats: int) -> dict[str, An
     peak = process.peak_memory_mb()  # before the copies below add to it
     bandwidth = copy_bandwidth(threads)
     voxels = cropped_voxels(fixed, moving, config)
-    channels = _CHANNELS.get(runs[0][0].similarity, 2)
+    similarity = runs[0][0].similarity
+    terms = plan(similarity, _CHANNELS.get(similarity, 3), config.continuous)
     levels = []
-    for factor in runs[0][1]:
+    for factor, term in zip(runs[0][1], terms, strict=True):
         # Median over iterations, so that one disturbance or a level's first one does not count.
         each = float(np.median([np.median(found[factor]) for _, found in runs]))
         one_sided = config.continuous.one_sided_finest and factor == config.continuous.finest
-        moved = bytes_per_iteration(voxels // factor**3, channels, 1 if one_sided else 2)
+        moved = bytes_per_iteration(voxels // factor**3, term.channels, 1 if one_sided else 2)
         levels.append(
             {
                 "factor": factor,

@@ -41,7 +41,7 @@ class PreprocessConfig:
     """
 
     percentile: float = 99.0
-    margin_vox: int = 8
+    margin_vox: int = 4
     sharpness: float = 5.0
 
     def __post_init__(self) -> None:
@@ -114,14 +114,14 @@ class ContinuousConfig:
         Strength of the regularization of log J in each iteration.
     radius_vox : tuple of int
         Window of the local correlation.
-    window_stride : int
-        Only every so many windows along x and y count; they overlap, so two lose next to nothing.
+    window_stride : tuple of int
+        Only every so many windows along x and y count; they overlap, so two lose little.
     eps : float
         Product of variances under which a window counts as flat.
     tissue_weight : float
-        Weight of the correlation of the tissue maps beside that of the intensities.
+        Weight of the correlation of the middle tissue map beside that of the intensities.
     tissue_difference : float
-        Weight of the squared difference of the tissue maps, which replaces their correlation on
+        Weight of the squared difference of both tissue maps, which replaces the correlation on
         the last level; 0 leaves the correlation.
     structure_weight : tuple of float
         Weight of the squared difference of MIND-SSC features (Heinrich et al. 2013, doi
@@ -137,14 +137,14 @@ class ContinuousConfig:
     step_decay: tuple[float, ...] = (0.0, 0.0, 0.85)
     step_tau: float = 1.5
     step_floor: float = 0.1
-    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 1.0)
-    field_sigma_vox: tuple[float, ...] = (0.6, 0.55, 0.45)
-    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.12)
+    force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 0.9)
+    field_sigma_vox: tuple[float, ...] = (0.6, 0.5, 0.45)
+    volume_weight: tuple[float, ...] = (0.2, 0.2, 0.18)
     radius_vox: tuple[int, ...] = (2, 2, 2)
-    window_stride: int = 2
+    window_stride: tuple[int, ...] = (1, 2, 2)
     eps: float = 1e-6
     tissue_weight: float = 1.0
-    tissue_difference: float = 6.0
+    tissue_difference: float = 3.0
     structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
     structure_iterations: tuple[int, ...] = (0, 8, 0)
 
@@ -154,7 +154,8 @@ class ContinuousConfig:
         _require(1 <= levels <= 6, "continuous.iterations: needs 1 to 6 levels")
         for name in (
             "step_vox", "step_decay", "force_sigma_vox", "field_sigma_vox", "volume_weight",
-            "radius_vox", "structure_weight", "structure_iterations",
+            "radius_vox", "window_stride",
+            "structure_weight", "structure_iterations",
         ):  # fmt: skip
             _require(
                 len(getattr(self, name)) == levels,
@@ -178,8 +179,8 @@ class ContinuousConfig:
             "continuous.radius_vox: must be in 1 to 8",
         )
         _require(
-            1 <= self.window_stride <= min(self.radius_vox),
-            "continuous.window_stride: must be in 1 to the smallest radius_vox",
+            all(1 <= s <= r for s, r in zip(self.window_stride, self.radius_vox, strict=True)),
+            "continuous.window_stride: must be in 1 to radius_vox",
         )
         _require(self.step_tau > 0, "continuous.step_tau: must be positive")
         _require(self.step_floor > 0, "continuous.step_floor: must be positive")
@@ -208,7 +209,7 @@ class RepairConfig:
 
     threshold: float = 0.02
     max_rounds: int = 200
-    largest_error_vox: float = 0.45
+    largest_error_vox: float = 0.4
     tighten: bool = True
 
     def __post_init__(self) -> None:
@@ -302,10 +303,10 @@ PRESETS = {
     "default": RegistrationConfig(),
     "accurate": RegistrationConfig(
         continuous=ContinuousConfig(
-            iterations=(80, 60, 16),
-            step_vox=(0.15, 0.15, 0.6),
-            volume_weight=(0.2, 0.2, 0.1),
-            window_stride=1,
+            iterations=(160, 60, 16),
+            step_vox=(0.08, 0.15, 0.6),
+            volume_weight=(0.2, 0.2, 0.15),
+            window_stride=(1, 1, 1),
         )
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,22 @@ def blobs() -> Image:
     affine = np.diag([1.0, 1.0, 1.0, 1.0])
     affine[:3, 3] = [-20, -24, -22]
     return Image((head / head.max()).astype(np.float32), Grid(shape, affine), "blobs")
+
+
+@pytest.fixture(scope="session")
+def tissues() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Maker of three tissues in smooth regions: labels 1 to 3 (0 is background), and an image."""
+
+    def make(centres=(0.25, 0.5, 0.85), noise=0.02, shape=(24, 26, 22), seed=1):
+        regions = np.random.default_rng(0).standard_normal(shape)
+        regions = ndimage.gaussian_filter(regions, 2)
+        label = 1 + np.digitize(regions, np.quantile(regions, [0.3, 0.65]))
+        label[:2] = 0
+        drawn = np.take([0.0, *centres], label)
+        drawn += noise * np.random.default_rng(seed).standard_normal(shape)
+        return label, (np.clip(drawn, 0.01, 1) * (label > 0)).astype(np.float32)
+
+    return make
 
 
 @pytest.fixture(scope="session")

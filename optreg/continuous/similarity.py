@@ -35,6 +35,12 @@ class Terms:
     structure: float = 0.0
     structure_iterations: int = 0
 
+    @property
+    def channels(self) -> int:
+        """How many channels, counted from the first, have a weight."""
+        weighed = zip(self.correlation, self.difference, strict=True)
+        return max((c for c, pair in enumerate(weighed, start=1) if any(pair)), default=0)
+
 
 def plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms]:
     """Terms of every level, coarse to fine.
@@ -49,20 +55,16 @@ def plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms
     levels = len(config.iterations)
     if similarity == "mind":
         return [Terms((0.0,) * channels, (1.0,) * channels)] * levels
+    maps = channels - 1
+    # Correlation finds the way to corresponding tissue however thick it is; once there, the
+    # difference of the maps draws its borders onto each other (and costs a third).
+    coarse = (1.0, *(config.tissue_weight, *(0.0,) * maps)[:maps]), (0.0,) * channels
+    fine = (1.0, *(0.0,) * maps), (0.0, *(config.tissue_difference,) * maps)
     terms = []
     for level in range(levels):
-        finest = level == levels - 1
-        # Correlation finds the way to corresponding tissue however thick it is; once there, the
-        # difference of the maps draws its borders onto each other (and costs a third).
-        fine = finest and config.tissue_difference > 0
-        terms.append(
-            Terms(
-                (1.0, 0.0 if fine else config.tissue_weight),
-                (0.0, config.tissue_difference if fine else 0.0),
-                config.structure_weight[level],
-                config.structure_iterations[level],
-            )
-        )
+        finest = level == levels - 1 and config.tissue_difference > 0
+        structure = config.structure_weight[level], config.structure_iterations[level]
+        terms.append(Terms(*(fine if finest else coarse), *structure))
     return terms
 
 
@@ -89,9 +91,10 @@ class Objective:
         backend: Backend,
     ):
         xp, self._k = backend.xp, backend.kernels
+        fixed, moving = fixed[: terms.channels], moving[: terms.channels]
         self._images, self._terms = (fixed, moving), terms
         self._radius, self._eps = config.radius_vox[level], config.eps
-        self._stride = config.window_stride
+        self._stride = config.window_stride[level]
         self._warped = [xp.empty_like(fixed), xp.empty_like(moving)]
         self._structure: tuple[Any, Any] | None = None
         if terms.structure > 0 and terms.structure_iterations > 0:

@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["class_channels", "class_centres", "class_maps", "global_correlation", "match_classes"]
+__all__ = [
+    "class_centres",
+    "class_maps",
+    "global_correlation",
+    "lookup",
+    "match_classes",
+    "posterior_table",
+]
 
 _BINS = 1024
 _CLASSES = 3
@@ -45,7 +52,7 @@ def class_centres(volume: Any, xp: Any = np) -> np.ndarray:
     return centres
 
 
-def _posterior_table(centres: np.ndarray, sharpness: float) -> np.ndarray:
+def posterior_table(centres: np.ndarray, sharpness: float) -> np.ndarray:
     """Soft membership (classes, bins) of every intensity, Gaussian classes of one width."""
     width = max(float(np.diff(centres).min()), 1e-3) / sharpness
     values = np.arange(_BINS) / (_BINS - 1)
@@ -54,7 +61,7 @@ def _posterior_table(centres: np.ndarray, sharpness: float) -> np.ndarray:
     return table / table.sum(axis=0)
 
 
-def _lookup(volume: Any, table: np.ndarray, xp: Any) -> Any:
+def lookup(volume: Any, table: np.ndarray, xp: Any) -> Any:
     """Value of a table over intensities at every voxel; 0 in the background."""
     table = table.astype(np.float32)
     table[0] = 0.0
@@ -63,8 +70,8 @@ def _lookup(volume: Any, table: np.ndarray, xp: Any) -> Any:
 
 def class_maps(volume: Any, sharpness: float, xp: Any = np) -> Any:
     """Soft memberships (3, X, Y, Z) of the intensity classes, ascending in intensity."""
-    table = _posterior_table(class_centres(volume, xp), sharpness)
-    return xp.stack([_lookup(volume, row, xp) for row in table])
+    table = posterior_table(class_centres(volume, xp), sharpness)
+    return xp.stack([lookup(volume, row, xp) for row in table])
 
 
 def match_classes(fixed_maps: Any, moving_maps: Any) -> tuple[int, ...]:
@@ -88,39 +95,3 @@ def global_correlation(fixed: Any, moving: Any) -> float:
     f, m = f - f.mean(), m - m.mean()
     scale = float((f * f).sum()) * float((m * m).sum())
     return float((f * m).sum()) / max(scale, 1e-30) ** 0.5
-
-
-def class_channels(
-    fixed: Any, moving: Any, sharpness: float, same_contrast: bool, xp: Any = np
-) -> tuple[Any, Any]:
-    """Two channels of each image: intensity and the map of the middle class of the fixed image.
-
-    Parameters
-    ----------
-    fixed, moving : (X, Y, Z) array
-        Normalized intensities, background 0.
-    sharpness : float
-        See `PreprocessConfig`.
-    same_contrast : bool
-        If not, the moving classes are matched to the fixed ones by overlap, and the moving
-        intensity becomes that of the fixed image: the mean of its class centres, weighted by
-        membership.
-
-    Returns
-    -------
-    fixed_channels, moving_channels : (2, X, Y, Z) float32
-    """
-    middle = _CLASSES // 2
-    fixed_maps = class_maps(fixed, sharpness, xp)
-    moving_maps = class_maps(moving, sharpness, xp)
-    if same_contrast:
-        return xp.stack([fixed, fixed_maps[middle]]), xp.stack([moving, moving_maps[middle]])
-    order = match_classes(fixed_maps, moving_maps)
-    centres = class_centres(fixed, xp)
-    # A softer transfer than the maps themselves, or the pseudo-intensity would be a step function.
-    soft = class_maps(moving, min(sharpness, 2.0), xp)
-    pseudo = sum(float(c) * soft[j] for c, j in zip(centres, order, strict=True))
-    return (
-        xp.stack([fixed, fixed_maps[middle]]),
-        xp.stack([pseudo.astype(xp.float32), moving_maps[order[middle]]]),
-    )

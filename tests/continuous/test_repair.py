@@ -46,7 +46,7 @@ def damaged(request):
 def test_neither_direction_folds_and_both_stay_inverse(damaged):
     forward, inverse = damaged.copy(), cpu.invert(damaged)
     changed = repair_pair(forward, inverse, RepairConfig(), BACKEND)
-    assert 0 < changed < 0.2 * forward[0].size
+    assert 0 < changed < 0.3 * forward[0].size
     assert changed >= (forward != damaged).any(axis=0).sum() > 0
     for field in (forward, inverse):
         assert cpu.minimum_determinant(field).min() > 0

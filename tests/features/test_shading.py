@@ -1,0 +1,51 @@
+"""Shading that was multiplied onto an image is taken off again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from optreg.features.shading import even_out
+from optreg.kernels import get_backend
+
+BACKEND = get_backend("cpu")
+SHAPE = (64, 72, 56)
+
+
+def shade(shape, amount):
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return (1 + amount * (0.6 * x - 0.3 * y + 0.4 * z)).astype(np.float32)
+
+
+def spread(volume, label):
+    """Standard deviation within a tissue over its mean, worst of the three."""
+    return max(volume[label == k].std() / volume[label == k].mean() for k in (2, 3))
+
+
+@pytest.mark.parametrize("amount", [0.15, 0.3, -0.3])
+def test_tissues_become_even(tissues, amount):
+    label, clean = tissues(noise=0.01, shape=SHAPE)
+    shaded = np.clip(clean * shade(SHAPE, amount) * 0.8, 0, 1)
+    even = even_out(shaded, BACKEND)
+    assert spread(even, label) < 0.6 * spread(shaded, label)
+
+
+def test_even_image_stays(tissues):
+    clean = tissues(noise=0.01, shape=SHAPE)[1]
+    even = even_out(clean, BACKEND)
+    inside = clean > 0
+    assert even.dtype == np.float32 and not even[~inside].any()
+    assert np.abs(even[inside] / clean[inside] - 1).mean() < 0.02
+
+
+def test_result_stays_in_range(tissues):
+    shaded = np.minimum(tissues(shape=SHAPE)[1] * shade(SHAPE, -0.5), 1)
+    even = even_out(shaded, BACKEND)
+    assert even.min() >= 0 and even.max() <= 1 and np.isfinite(even).all()
+
+
+def test_too_small_or_empty_is_left_alone():
+    small = np.random.default_rng(0).random((31, 40, 40), dtype=np.float32)
+    assert even_out(small, BACKEND) is small
+    empty = np.zeros((40, 40, 40), np.float32)
+    assert even_out(empty, BACKEND) is empty
