@@ -18,18 +18,10 @@ def configuration(preset: str, changes: dict[str, Any] | None) -> Any:
 def prepare(
     *, threads: int = 2, preset: str = "default", changes: dict[str, Any] | None = None
 ) -> None:
-    """Compile the kernels (or load them from the cache) on a pair of small blobs."""
-    import numpy as np
+    """Compile the kernels, or load them from the cache."""
+    from optreg import warm_up
 
-    from optreg import register
-
-    axis = np.linspace(-2, 2, 48)
-    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
-    pair = [
-        np.maximum(1 - ((x + shift) ** 2 + y**2 + z**2) / 2, 0).astype(np.float32)
-        for shift in (0.0, 0.2)
-    ]
-    register(*pair, config=configuration(preset, changes), threads=threads, device="cpu")
+    warm_up(configuration(preset, changes), device="cpu", threads=threads)
 
 
 def run(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optreg.registration import register
     from optreg.result import Registration
     from optreg.transform import DisplacementField
+    from optreg.warmup import warm_up
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "register",
+    "warm_up",
 ]
 
 _HOMES = {
@@ -39,6 +41,7 @@ _HOMES = {
     "RegistrationConfig": "config",
     "evaluate": "metrics",
     "register": "registration",
+    "warm_up": "warmup",
 }
 
 

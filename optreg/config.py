@@ -131,9 +131,9 @@ class ContinuousConfig:
     """
 
     finest: int = 1
-    iterations: tuple[int, ...] = (80, 36, 8)
+    iterations: tuple[int, ...] = (100, 36, 8)
     one_sided_finest: bool = True
-    step_vox: tuple[float, ...] = (0.15, 0.22, 0.75)
+    step_vox: tuple[float, ...] = (0.12, 0.22, 0.75)
     step_decay: tuple[float, ...] = (0.0, 0.0, 0.85)
     step_tau: float = 1.5
     step_floor: float = 0.1
@@ -144,7 +144,7 @@ class ContinuousConfig:
     window_stride: tuple[int, ...] = (1, 2, 2)
     eps: float = 1e-6
     tissue_weight: float = 1.0
-    tissue_difference: float = 3.0
+    tissue_difference: float = 2.0
     structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
     structure_iterations: tuple[int, ...] = (0, 8, 0)
 
@@ -203,19 +203,20 @@ class RepairConfig:
         Rounds of local smoothing before the whole field is smoothed.
     largest_error_vox : float
         Smooth once where ``inverse(forward(x))`` misses x by more; 0 does not.
-    tighten : bool
-        Correct the inverse once more so that it is one between its voxels as well.
+    tighten_rounds : int
+        How often the inverse is corrected so that it is one between its voxels as well.
     """
 
     threshold: float = 0.02
     max_rounds: int = 200
     largest_error_vox: float = 0.4
-    tighten: bool = True
+    tighten_rounds: int = 1
 
     def __post_init__(self) -> None:
         _require(0 < self.threshold < 1, "repair.threshold: must be in (0, 1)")
         _require(self.largest_error_vox >= 0, "repair.largest_error_vox: must not be negative")
         _require(self.max_rounds >= 1, "repair.max_rounds: must be at least 1")
+        _require(self.tighten_rounds >= 0, "repair.tighten_rounds: must not be negative")
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ PRESETS = {
             field_sigma_vox=(0.6, 0.55, 0.5),
             structure_iterations=(0, 0, 0),
         ),
-        repair=RepairConfig(largest_error_vox=0.0, tighten=False),
+        repair=RepairConfig(largest_error_vox=0.0, tighten_rounds=0),
     ),
     "default": RegistrationConfig(),
     "accurate": RegistrationConfig(

@@ -262,7 +262,7 @@ def _finish(
 
 def _free_of_folds(forward: Any, inverse: Any, config: RegistrationConfig, backend: Backend) -> int:
     repaired = repair_pair(forward, inverse, config.repair, backend)
-    if config.repair.tighten:
+    for _ in range(config.repair.tighten_rounds):
         tighten_inverse(forward, inverse, config.repair, backend)
     return repaired
 

@@ -29,7 +29,16 @@ STAGES = {"preprocess", "pyramid", "features", "affine", "discrete", "continuous
 PIPELINE = {*FOUNDATION, *STAGES, "io", "metrics", "result", "registration"}
 PICTURES = {"views", "lines", "plot", "report"}
 ALLOWED = {
-    "__init__": {"config", "grid", "image", "metrics", "registration", "result", "transform"},
+    "__init__": {
+        "config",
+        "grid",
+        "image",
+        "metrics",
+        "registration",
+        "result",
+        "transform",
+        "warmup",
+    },
     "errors": set(),
     "settings": {"errors"},
     "config": {"errors", "settings"},
@@ -42,12 +51,13 @@ ALLOWED = {
     "metrics": {"errors", "grid", "image", "kernels", "transform"},
     "result": {*FOUNDATION, "io", "__init__"},
     "registration": {*FOUNDATION, *STAGES, "io", "result"},
+    "warmup": {"config", "registration"},
     "demo": {"errors", "grid", "image", "transform"},
     **{
         key: {*PIPELINE, *PICTURES, "batch", "submission", "compare", "__init__"}
         for key in ("batch", "submission", "compare", *PICTURES)
     },
-    "cli": {*PIPELINE, *PICTURES, "batch", "submission", "compare", "demo", "__init__"},
+    "cli": {*PIPELINE, *PICTURES, "batch", "submission", "compare", "demo", "warmup", "__init__"},
     "__main__": {"cli"},
 }
 

@@ -42,12 +42,15 @@ def run(args: argparse.Namespace) -> int:
     from optreg.demo import TISSUES, make_pair, true_error_mm
     from optreg.io import save_image, write_field
     from optreg.registration import register
+    from optreg.warmup import warm_up
 
     config = config_of(args)
     pictures = pictures_wanted(None)
     check_folder(args.output, args.overwrite)
     with staged_folder(args.output, args.overwrite) as folder, progress(args.quiet) as report:
-        report("making a pair", 0.0)
+        report("compiling (once)", 0.0)
+        warm_up(config, device=args.device, threads=args.threads)
+        report("making a pair", 0.3)
         pair = make_pair(factor=args.voxel_mm)
         result = register(
             pair.fixed,
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             similarity=args.similarity,
             device=args.device,
             threads=args.threads,
-            progress=part(report, 0.0, 0.8),
+            progress=part(report, 0.4, 0.8),
         )
         report("measuring", 0.8)
         outcome = judge(result, pair.fixed_labels, pair.moving_labels)

@@ -16,9 +16,9 @@ from optreg.kernels import Backend
 __all__ = ["repair_folds", "repair_pair", "tighten_inverse"]
 
 _log = logging.getLogger("optreg")
-_PATIENCE = 5
+_PATIENCE = 2
 """Rounds without progress after which a wider neighbourhood is smoothed."""
-_JOINT_ROUNDS = 60
+_JOINT_ROUNDS = 120
 """After these, what is left (a handful of voxels, if any) is repaired field by field."""
 
 
@@ -95,7 +95,7 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
         Number of voxels whose forward displacement changed.
     """
     xp, k, shape = backend.xp, backend.kernels, forward.shape[1:]
-    changed, widening = xp.zeros(forward[0].size, bool), _Widening(3)
+    changed, widening = xp.zeros(forward[0].size, bool), _Widening(8)
     if config.largest_error_vox > 0:
         square = xp.square(k.compose(inverse, forward)).sum(axis=0)
         rough = xp.flatnonzero(square > config.largest_error_vox**2)
