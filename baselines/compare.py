@@ -155,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
 def write_tables(
     output: Path, tasks: dict[str, list[Pair]], records: dict[str, dict[str, dict[str, Any]]]
 ) -> None:
-    """``table.json`` and ``table.md`` in the output folder, one table per task."""
+    """``table.json`` and ``table.md`` in the output folder: tables per task and by contrast."""
     content, text = {}, []
     for task, pairs in tasks.items():
         names = {pair.name for pair in pairs}
@@ -164,6 +164,9 @@ def write_tables(
         summary = tables.summarize(own, common)
         content[task] = {"pairs": common, "of": len(names), "methods": summary}
         text.append(f"## {task}: {len(common)} of {len(names)} pairs\n\n{tables.markdown(summary)}")
+        contrasts = tables.by_contrast(records, sorted(names))
+        if contrasts:
+            text.append(f"## {task}, by contrast\n\n{contrasts}")
     output.mkdir(parents=True, exist_ok=True)
     process.write_text(output / "table.json", json.dumps(content, indent=1))
     process.write_text(output / "table.md", "\n".join(text))

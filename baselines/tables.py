@@ -60,6 +60,28 @@ def summarize(records: Records, pairs: Sequence[str]) -> dict[str, dict[str, dic
     return summary
 
 
+def by_contrast(records: Records, pairs: Sequence[str]) -> str:
+    """Table of the Dice by contrast of the moving image, beside that of the same people's pair of
+    one contrast; empty where no pair has two contrasts.
+
+    Means are over the pairs whose counterpart has been registered by the same method.
+    """
+    rows = [["method", "moving contrast", "pairs", "Dice", "one contrast", "difference"]]
+    for method, found in records.items():
+        values: dict[str, list[tuple[float, float]]] = {}
+        for name in pairs:
+            person, _, contrast = name.rpartition("_")
+            counterpart = f"{person}_{name.split('_')[1]}"
+            if counterpart != name and name in found and counterpart in found:
+                both = found[name]["dice"], found[counterpart]["dice"]
+                values.setdefault(contrast, []).append(both)
+        for contrast, dice in sorted(values.items()):
+            other, same = np.mean(dice, axis=0)
+            means = f"{other:.4f}", f"{same:.4f}", f"{other - same:+.4f}"
+            rows.append([method, contrast, str(len(dice)), *means])
+    return table(rows) if len(rows) > 1 else ""
+
+
 def markdown(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """Table of a summary; columns that no method has are left out."""
     shown = [c for c in COLUMNS if any(c[0] in numbers for numbers in summary.values())]

@@ -106,8 +106,8 @@ class ContinuousConfig:
     step_tau : float
         Force, in units of its root mean square, at which a step has 0.7 of that length.
     step_floor : float
-        Smallest force that counts as one: below, steps shrink with the force. Real pairs are at
-        0.1 to 1 throughout.
+        Smallest scale of the forces: where `step_tau` times their root mean square is less, the
+        images agree and steps shrink with the force. Pairs of two people are above it throughout.
     force_sigma_vox, field_sigma_vox : tuple of float
         Gaussian smoothing of the force (fluid) and of the field (diffusion) in each iteration.
     volume_weight : tuple of float
@@ -136,7 +136,7 @@ class ContinuousConfig:
     step_vox: tuple[float, ...] = (0.12, 0.22, 0.75)
     step_decay: tuple[float, ...] = (0.0, 0.0, 0.85)
     step_tau: float = 1.5
-    step_floor: float = 0.1
+    step_floor: float = 0.2
     force_sigma_vox: tuple[float, ...] = (1.73, 1.73, 0.9)
     field_sigma_vox: tuple[float, ...] = (0.6, 0.5, 0.45)
     volume_weight: tuple[float, ...] = (0.2, 0.2, 0.18)
@@ -154,8 +154,7 @@ class ContinuousConfig:
         _require(1 <= levels <= 6, "continuous.iterations: needs 1 to 6 levels")
         for name in (
             "step_vox", "step_decay", "force_sigma_vox", "field_sigma_vox", "volume_weight",
-            "radius_vox", "window_stride",
-            "structure_weight", "structure_iterations",
+            "radius_vox", "window_stride", "structure_weight", "structure_iterations",
         ):  # fmt: skip
             _require(
                 len(getattr(self, name)) == levels,

@@ -11,20 +11,23 @@ __all__ = ["warm_up"]
 
 
 def warm_up(
-    config: RegistrationConfig | None = None, *, device: str = "auto", threads: int | None = None
+    config: RegistrationConfig | None = None,
+    *,
+    similarity: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
 ) -> None:
-    """Register a pair of small blobs, so that everything a registration needs is loaded.
+    """Register a pair of small blobs, so that what a registration needs is loaded.
 
     The first registration on a machine compiles the kernels, which takes about a minute; later
-    processes load them from disk in a second or two. Call this before measuring time.
+    processes load them from disk in a second or two. Call this before measuring time. The
+    discrete search is left out, as in most registrations, unless the configuration demands it.
 
     Parameters
     ----------
     config : RegistrationConfig, optional
         What will be registered with; without it, the preset "default".
-    device : str
-        As in `register`.
-    threads : int, optional
+    similarity, device, threads
         As in `register`.
 
     Raises
@@ -38,4 +41,4 @@ def warm_up(
         np.maximum(1 - ((x + shift) ** 2 + y**2 + z**2) / 2, 0).astype(np.float32)
         for shift in (0.0, 0.2)
     )
-    register(*pair, config=config, device=device, threads=threads)
+    register(*pair, config=config, similarity=similarity, device=device, threads=threads)

@@ -100,13 +100,13 @@ def test_loss_falls_and_is_recorded(result):
 def test_swapping_the_images_gives_the_inverse(pair, result):
     mask = pair[0] > 0
     back = optreg.register(pair[1], pair[0], config=SMALL)
-    assert np.abs(back.inverse - result.disp)[:, mask].mean() < 0.2
+    assert np.abs(back.inverse - result.disp)[:, mask].mean() < 0.15
     # The finest level prefers the fixed image; without that there is no preference at all.
     to_midpoint = replace(SMALL.continuous, one_sided_finest=False)
     both = replace(SMALL, continuous=to_midpoint)
     there = optreg.register(pair[0], pair[1], config=both)
     back = optreg.register(pair[1], pair[0], config=both)
-    assert np.abs(back.inverse - there.disp)[:, mask].mean() < 0.05
+    assert np.abs(back.inverse - there.disp)[:, mask].mean() < 0.01
 
 
 def test_reruns_are_bit_equal_for_any_thread_count(pair, result):
@@ -121,7 +121,9 @@ def test_intensity_scaling_changes_nothing(pair, result, factor):
     assert np.abs(scaled.disp - result.disp).max() < 1e-3
 
 
-@pytest.mark.parametrize(("preset", "mean", "largest"), [("default", 0.02, 0.3), ("fast", 0.1, 1)])
+@pytest.mark.parametrize(
+    ("preset", "mean", "largest"), [("default", 0.02, 0.25), ("fast", 0.02, 0.25)]
+)
 def test_identical_images_give_zero(pair, preset, mean, largest):
     same = optreg.register(pair[0], pair[0], preset=preset)
     assert np.abs(same.disp).mean() < mean

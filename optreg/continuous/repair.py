@@ -18,8 +18,8 @@ __all__ = ["repair_folds", "repair_pair", "tighten_inverse"]
 _log = logging.getLogger("optreg")
 _PATIENCE = 2
 """Rounds without progress after which a wider neighbourhood is smoothed."""
-_JOINT_ROUNDS = 120
-"""After these, what is left (a handful of voxels, if any) is repaired field by field."""
+_WIDEST = 8
+"""Voxels around a fold that are smoothed at most."""
 
 
 def _unique(flat: Any, xp: Any) -> Any:
@@ -63,8 +63,8 @@ class _Widening:
     Widening at once would push folds ahead of the rim instead of dissolving them.
     """
 
-    def __init__(self, widest: int) -> None:
-        self._widest, self._width, self._fewest, self._since = widest, 1, 0, 0
+    def __init__(self) -> None:
+        self._width, self._fewest, self._since = 1, 0, 0
 
     def marked(self, bad: Any, shape: Any, xp: Any) -> Any:
         if not self._fewest or len(bad) < self._fewest:
@@ -72,7 +72,7 @@ class _Widening:
         else:
             self._since += 1
             if self._since == _PATIENCE:
-                self._width, self._since = min(self._width + 1, self._widest), 0
+                self._width, self._since = min(self._width + 1, _WIDEST), 0
         for _ in range(self._width):
             bad = _spread(bad, shape, xp, corners=False)
         return bad
@@ -95,7 +95,7 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
         Number of voxels whose forward displacement changed.
     """
     xp, k, shape = backend.xp, backend.kernels, forward.shape[1:]
-    changed, widening = xp.zeros(forward[0].size, bool), _Widening(8)
+    changed, widening = xp.zeros(forward[0].size, bool), _Widening()
     if config.largest_error_vox > 0:
         square = xp.square(k.compose(inverse, forward)).sum(axis=0)
         rough = xp.flatnonzero(square > config.largest_error_vox**2)
@@ -104,7 +104,7 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
         k.invert_at(forward, _voxels(touched, shape, xp), inverse)
     bad = _folded(forward, config.threshold, backend)
     bad_back = _folded(inverse, config.threshold, backend)
-    for _ in range(min(config.max_rounds, _JOINT_ROUNDS)):
+    for _ in range(config.max_rounds):
         if len(bad) + len(bad_back) == 0:
             break
         bad = _unique(xp.concatenate([bad, _landing(inverse, bad_back, xp)]), xp)
@@ -186,7 +186,7 @@ def repair_folds(disp: Any, config: RepairConfig, backend: Backend) -> int:
         Number of voxels whose displacement changed.
     """
     xp, k, shape = backend.xp, backend.kernels, disp.shape[1:]
-    changed, widening = xp.zeros(disp[0].size, bool), _Widening(8)
+    changed, widening = xp.zeros(disp[0].size, bool), _Widening()
     bad = _folded(disp, config.threshold, backend)
     for _ in range(config.max_rounds):
         if len(bad) == 0:

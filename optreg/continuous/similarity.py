@@ -13,6 +13,9 @@ __all__ = ["Objective", "Terms", "plan"]
 _STRUCTURE_CHANNELS = (0, 2, 4, 6, 8, 10)
 """Half of the twelve MIND-SSC channels: each neighbour is in two pairs, the rest is redundant."""
 
+_MIND_WEIGHT = 4.0
+"""Lifts the force of MIND channels, which are alike in most places, above `step_floor`."""
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -50,21 +53,24 @@ def plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms
     similarity : {"lncc", "tissue", "mind"}
         See `RegistrationConfig`.
     channels : int
-        Of the feature volumes.
+        Of the feature volumes: twelve of MIND, else the intensity and at least one tissue map.
     """
     levels = len(config.iterations)
     if similarity == "mind":
-        return [Terms((0.0,) * channels, (1.0,) * channels)] * levels
-    maps = channels - 1
-    # Correlation finds the way to corresponding tissue however thick it is; once there, the
-    # difference of the maps draws its borders onto each other (and costs a third).
-    coarse = (1.0, *(config.tissue_weight, *(0.0,) * maps)[:maps]), (0.0,) * channels
-    fine = (1.0, *(0.0,) * maps), (0.0, *(config.tissue_difference,) * maps)
+        return [Terms((0.0,) * channels, (_MIND_WEIGHT,) * channels)] * levels
     terms = []
     for level in range(levels):
-        finest = level == levels - 1 and config.tissue_difference > 0
+        # Channel 0 is the intensity, the others are tissue maps. Correlation finds the way to
+        # corresponding tissue however thick it is; once there, the difference of the maps draws
+        # its borders onto each other.
+        correlation, difference = [0.0] * channels, [0.0] * channels
+        correlation[0] = 1.0
+        if level == levels - 1 and config.tissue_difference > 0:
+            difference[1:] = [config.tissue_difference] * (channels - 1)
+        else:
+            correlation[1] = config.tissue_weight
         structure = config.structure_weight[level], config.structure_iterations[level]
-        terms.append(Terms(*(fine if finest else coarse), *structure))
+        terms.append(Terms(tuple(correlation), tuple(difference), *structure))
     return terms
 
 

@@ -6,12 +6,22 @@ from typing import Any
 
 from optreg.config import RegistrationConfig
 from optreg.features.shading import even_out
-from optreg.features.tissue import class_centres, class_maps, global_correlation, match_classes
+from optreg.features.tissue import (
+    class_centres,
+    class_maps,
+    global_correlation,
+    lookup,
+    match_classes,
+    posterior_table,
+)
 from optreg.kernels import Backend
 
 __all__ = ["channels", "global_correlation"]
 
 _MIDDLE, _BRIGHT = 1, 2
+_SOFT = 2.0
+"""Sharpness at most of the memberships that carry an intensity over to the other contrast: with
+those of the maps it would be a step function."""
 
 
 def channels(
@@ -40,23 +50,15 @@ def channels(
         )  # type: ignore[return-value]
     xp, sharpness = backend.xp, config.preprocess.sharpness
     even = even_out(fixed, backend), even_out(moving, backend)
-    maps = [class_maps(v, sharpness, xp) for v in even]
-    order: tuple[int, ...] = (0, 1, 2)
+    centres = [class_centres(v, xp) for v in even]
+    maps = [class_maps(v, c, sharpness, xp) for v, c in zip(even, centres, strict=True)]
+    order = [0, 1, 2]
     if similarity == "tissue":
-        order = match_classes(*maps)
-        moving = _in_contrast_of(even[0], even[1], order, sharpness, xp)
+        order = list(match_classes(*maps))
+        # The moving image in the contrast of the fixed one: the mean of its centres by membership.
+        membership = posterior_table(centres[1], min(sharpness, _SOFT))[order]
+        moving = lookup(even[1], centres[0] @ membership, xp)
     return (
         xp.stack([fixed, maps[0][_MIDDLE], maps[0][_BRIGHT]]),
         xp.stack([moving, maps[1][order[_MIDDLE]], maps[1][order[_BRIGHT]]]),
     )
-
-
-def _in_contrast_of(
-    fixed: Any, moving: Any, order: tuple[int, ...], sharpness: float, xp: Any
-) -> Any:
-    """Moving image with the fixed intensities: the mean of its class centres by membership."""
-    # A softer transfer than the maps themselves, or the pseudo-intensity would be a step function.
-    soft = class_maps(moving, min(sharpness, 2.0), xp)
-    centres = class_centres(fixed, xp)
-    pseudo = sum(float(c) * soft[j] for c, j in zip(centres, order, strict=True))
-    return pseudo.astype(xp.float32)

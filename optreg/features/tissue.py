@@ -62,16 +62,15 @@ def posterior_table(centres: np.ndarray, sharpness: float) -> np.ndarray:
 
 
 def lookup(volume: Any, table: np.ndarray, xp: Any) -> Any:
-    """Value of a table over intensities at every voxel; 0 in the background."""
+    """Entry of a table (..., bins) over intensities at every voxel; 0 in the background."""
     table = table.astype(np.float32)
-    table[0] = 0.0
-    return xp.asarray(table)[(volume * (_BINS - 1)).astype(xp.int32)]
+    table[..., 0] = 0.0
+    return xp.take(xp.asarray(table), (volume * (_BINS - 1)).astype(xp.int32), axis=-1)
 
 
-def class_maps(volume: Any, sharpness: float, xp: Any = np) -> Any:
-    """Soft memberships (3, X, Y, Z) of the intensity classes, ascending in intensity."""
-    table = posterior_table(class_centres(volume, xp), sharpness)
-    return xp.stack([lookup(volume, row, xp) for row in table])
+def class_maps(volume: Any, centres: np.ndarray, sharpness: float, xp: Any = np) -> Any:
+    """Soft memberships (3, X, Y, Z) of the classes with these centres."""
+    return lookup(volume, posterior_table(centres, sharpness), xp)
 
 
 def match_classes(fixed_maps: Any, moving_maps: Any) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from optreg.continuous.solve import bytes_per_iteration
 
 def test_report(dataset_folder, tmp_path):
     out = tmp_path / "out"
-    command = ["--data", str(dataset_folder), "--preset", "fast", "--threads", "1"]
+    command = ["--data", str(dataset_folder), "--preset", "default", "--threads", "1"]
     assert benchmark.main([*command, "--repeats", "1", "--output", str(out)]) == 0
     numbers = json.loads((out / "benchmark.json").read_text())
     stages, levels = numbers["stages_s"], numbers["levels"]
@@ -18,7 +18,7 @@ def test_report(dataset_folder, tmp_path):
     iterating = sum(level["seconds"] for level in levels)
     # Parts of a whole; the lower limits leave room for a machine that is busy elsewhere.
     assert 0.5 * stages["total"] < parts <= stages["total"]
-    assert 0.3 * stages["refine"] < iterating <= 1.01 * stages["refine"]
+    assert 0.5 * stages["refine"] < iterating <= 1.01 * stages["refine"]
     for level in levels:
         assert level["voxels"] * level["factor"] ** 3 == numbers["cropped_voxels"]
         finest = level["factor"] == 1

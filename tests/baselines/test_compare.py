@@ -161,6 +161,28 @@ def test_means_are_over_pairs_that_all_have():
     assert "tre_mm" not in both["a"]  # known for one of the two pairs only
 
 
+def test_contrasts_are_compared_with_the_same_people():
+    records = {
+        "a": {
+            "1_0000_2_0000": {"dice": 0.7},
+            "3_0000_4_0000": {"dice": 0.8},
+            "5_0000_6_0000": {"dice": 0.1},
+            "1_0000_2_0002": {"dice": 0.6},
+            "3_0000_4_0002": {"dice": 0.4},
+            "1_0000_2_0004": {"dice": 0.5},
+            "7_0000_8_0004": {"dice": 0.9},  # without its counterpart
+        },
+        "b": {"1_0000_2_0002": {"dice": 0.3}},
+    }
+    text = tables.by_contrast(records, sorted(records["a"]))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+    assert rows == [
+        ["a", "0002", "2", "0.5000", "0.7500", "-0.2500"],
+        ["a", "0004", "1", "0.5000", "0.7000", "-0.2000"],
+    ]
+    assert tables.by_contrast(records, ["1_0000_2_0000", "5_0000_6_0000"]) == ""
+
+
 def test_optreg_runs_as_a_baseline(dataset_folder, tmp_path, monkeypatch):
     # Also where the tests run in a source tree that is not installed.
     monkeypatch.setenv("PYTHONPATH", str(Path(optreg.__file__).parents[1]))

@@ -17,9 +17,9 @@ CONFIG = RegistrationConfig().continuous
 SHAPE = (18, 20, 16)
 
 
-def pair(channels=2):
-    rng = np.random.default_rng(3)
-    noise = rng.random((2, channels, *SHAPE))
+def pair():
+    """Three channels each, as in the pipeline."""
+    noise = np.random.default_rng(3).random((2, 3, *SHAPE))
     smooth = ndimage.gaussian_filter(noise, (0, 0, 1.5, 1.5, 1.5))
     smooth = (smooth - smooth.min()) / np.ptp(smooth)
     return smooth.astype(np.float32)
@@ -29,29 +29,54 @@ def zeros(count):
     return [np.zeros((3, *SHAPE), np.float32) for _ in range(count)]
 
 
-def value_and_force(terms, fields, remaining=0, channels=2):
-    objective = Objective(*pair(channels), terms, 2, CONFIG, BACKEND)
+def value_and_force(terms, fields, remaining=0):
+    objective = Objective(*pair(), terms, 2, CONFIG, BACKEND)
     force = np.empty((3, *SHAPE), np.float32)
     return objective(fields, force, remaining), force
 
 
 def test_plan_of_the_levels():
-    coarse, middle, finest = plan("lncc", 2, CONFIG)
-    assert coarse.correlation == middle.correlation == (1.0, CONFIG.tissue_weight)
-    assert finest.correlation == (1.0, 0.0)
-    assert finest.difference == (0.0, CONFIG.tissue_difference)
+    coarse, middle, finest = plan("lncc", 3, CONFIG)
+    assert coarse.correlation == middle.correlation == (1.0, CONFIG.tissue_weight, 0.0)
+    assert coarse.difference == middle.difference == (0.0, 0.0, 0.0)
+    assert finest.correlation == (1.0, 0.0, 0.0)
+    assert finest.difference == (0.0, CONFIG.tissue_difference, CONFIG.tissue_difference)
+    assert [t.channels for t in (coarse, middle, finest)] == [2, 2, 3]
+    assert [t.structure for t in (coarse, middle, finest)] == list(CONFIG.structure_weight)
     assert middle.structure_iterations == CONFIG.structure_iterations[1]
-    everywhere = plan("lncc", 2, replace(CONFIG, tissue_difference=0.0))
-    assert everywhere[2].correlation == coarse.correlation and everywhere[2].difference == (0, 0)
-    assert plan("mind", 12, CONFIG)[0] == Terms((0.0,) * 12, (1.0,) * 12)
+    everywhere = plan("tissue", 3, replace(CONFIG, tissue_difference=0.0))
+    assert everywhere[2].correlation == coarse.correlation
+    assert everywhere[2].difference == coarse.difference
+
+
+def test_plan_of_mind_weighs_all_channels_alike():
+    for terms in plan("mind", 12, CONFIG):
+        assert terms.channels == 12 and not any(terms.correlation)
+        assert len(set(terms.difference)) == 1 and terms.difference[0] > 0
+        assert terms.structure == 0
+
+
+@pytest.mark.parametrize(
+    ("correlation", "difference", "channels"),
+    [((1, 0, 0), (0, 0, 0), 1), ((1, 1, 0), (0, 0, 0), 2), ((1, 0, 0), (0, 2, 2), 3)],
+)
+def test_channels_without_weight_at_the_end_are_not_touched(correlation, difference, channels):
+    terms = Terms(correlation, difference)
+    assert terms.channels == channels
+    spoiled = pair()
+    spoiled[:, channels:] = np.nan
+    force = np.empty((3, *SHAPE), np.float32)
+    value = Objective(*spoiled, terms, 2, CONFIG, BACKEND)(zeros(2), force, 0)
+    expected = value_and_force(terms, zeros(2))
+    assert value == expected[0] and np.array_equal(force, expected[1])
 
 
 TERMS = [
-    Terms((1.0, 0.0), (0.0, 0.0)),
-    Terms((1.0, 0.5), (0.0, 0.0)),
-    Terms((0.0, 0.0), (0.0, 6.0)),
-    Terms((1.0, 0.0), (0.0, 6.0)),
-    Terms((1.0, 1.0), (0.0, 0.0), 2.4, 3),
+    Terms((1.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    Terms((1.0, 0.5, 0.0), (0.0, 0.0, 0.0)),
+    Terms((0.0, 0.0, 0.0), (0.0, 6.0, 0.0)),
+    Terms((1.0, 0.0, 0.0), (0.0, 6.0, 3.0)),
+    Terms((1.0, 1.0, 0.0), (0.0, 0.0, 0.0), 2.4, 3),
 ]
 
 
@@ -66,9 +91,14 @@ def test_following_the_force_raises_the_value(terms, count):
 
 
 def test_terms_add_up():
-    parts = [Terms((1.0, 0.0), (0.0, 0.0)), Terms((0.0, 0.5), (0.0, 0.0)), Terms((0, 0), (0, 6.0))]
+    parts = [
+        Terms((1.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        Terms((0.0, 0.5, 0.0), (0.0, 0.0, 0.0)),
+        Terms((0.0, 0.0, 0.0), (0.0, 6.0, 0.0)),
+        Terms((0.0, 0.0, 0.0), (0.0, 0.0, 3.0)),
+    ]
     forces = [value_and_force(t, zeros(1))[1] for t in parts]
-    whole = value_and_force(Terms((1.0, 0.5), (0.0, 6.0)), zeros(1))[1]
+    whole = value_and_force(Terms((1.0, 0.5, 0.0), (0.0, 6.0, 3.0)), zeros(1))[1]
     assert np.allclose(sum(forces), whole, atol=1e-5 * np.abs(whole).max())
 
 
@@ -81,7 +111,7 @@ def test_structure_term_is_in_the_last_iterations_only():
 
 def test_equal_images_have_no_force():
     image = pair()[0]
-    terms = Terms((1.0, 1.0), (0.0, 6.0), 1.0, 1)
+    terms = Terms((1.0, 1.0, 0.0), (0.0, 6.0, 6.0), 1.0, 1)
     objective = Objective(image, image.copy(), terms, 0, CONFIG, BACKEND)
     force = np.empty((3, *SHAPE), np.float32)
     objective(zeros(2), force, 0)

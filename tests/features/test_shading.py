@@ -18,7 +18,7 @@ def shade(shape, amount):
 
 
 def spread(volume, label):
-    """Standard deviation within a tissue over its mean, worst of the three."""
+    """Standard deviation over mean within grey and white matter, the larger of the two."""
     return max(volume[label == k].std() / volume[label == k].mean() for k in (2, 3))
 
 
@@ -27,7 +27,7 @@ def test_tissues_become_even(tissues, amount):
     label, clean = tissues(noise=0.01, shape=SHAPE)
     shaded = np.clip(clean * shade(SHAPE, amount) * 0.8, 0, 1)
     even = even_out(shaded, BACKEND)
-    assert spread(even, label) < 0.6 * spread(shaded, label)
+    assert spread(even, label) < 0.55 * spread(shaded, label)
 
 
 def test_even_image_stays(tissues):

@@ -30,7 +30,7 @@ def test_centres_of_few_values():
 
 def test_maps_are_memberships(tissues):
     label, image = tissues()
-    maps = class_maps(image, 5.0)
+    maps = class_maps(image, class_centres(image), 5.0)
     assert maps.shape == (3, *label.shape) and maps.dtype == np.float32
     inside = label > 0
     assert np.allclose(maps.sum(axis=0)[inside], 1, atol=1e-6)
@@ -41,7 +41,8 @@ def test_maps_are_memberships(tissues):
 @given(st.permutations(range(3)))
 def test_classes_are_matched_whatever_their_intensities(tissues, order):
     other = tissues([CENTRES[k] for k in order])[1]
-    fixed, moving = (class_maps(v, 5.0) for v in (tissues(CENTRES)[1], other))
+    images = tissues(CENTRES)[1], other
+    fixed, moving = (class_maps(v, class_centres(v), 5.0) for v in images)
     # Fixed class i has intensity rank `order[i]` in the other contrast.
     assert match_classes(fixed, moving) == tuple(order)
 

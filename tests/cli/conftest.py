@@ -1,0 +1,95 @@
+"""Files for the commands, and ways to run one that must succeed or fail."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from optreg import cli
+from optreg.image import Image
+from optreg.io import save_image, write_field
+from optreg.transform import DisplacementField
+
+
+def command_line(command, *more, **options):
+    """Arguments of a command: ``fixed_labels="a.nii"`` becomes ``--fixed-labels a.nii``."""
+    named = [word for k, v in options.items() for word in (f"--{k.replace('_', '-')}", v)]
+    return [str(word) for word in (command, *named, *more)]
+
+
+@pytest.fixture
+def succeeds(capsys):
+    """Function that runs a command which must end well; gives its output, `out` and `err`."""
+
+    def run(command, *more, **options):
+        assert cli.main(command_line(command, *more, **options)) == 0
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def fails(capsys):
+    """Function that runs a command which must end with a code and one line, which it gives."""
+
+    def run(code, command, *more, **options):
+        assert cli.main(command_line(command, *more, **options)) == code
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1, error
+        return error
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def logger_given_back():
+    """Commands take over the package's logger; the tests of other folders find it untouched."""
+    yield
+    logger = logging.getLogger("optreg")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def files(blobs, smooth_disp, tmp_path_factory):
+    """Folder with a pair, its labels, the field that relates them and its inverse."""
+    folder = tmp_path_factory.mktemp("pair")
+    field = DisplacementField(smooth_disp, blobs.grid)
+    labels = np.digitize(blobs.data, [0.01, 0.35, 0.6]).astype(np.int16)
+    save_image(folder / "moving.nii.gz", blobs.data, blobs.grid)
+    save_image(folder / "fixed.nii.gz", field.apply(blobs).data, blobs.grid)
+    save_image(folder / "moving_seg.nii.gz", labels, blobs.grid)
+    save_image(
+        folder / "fixed_seg.nii.gz",
+        field.apply(Image(labels, blobs.grid), "nearest").data,
+        blobs.grid,
+    )
+    write_field(folder / "disp.nii.gz", smooth_disp, blobs.grid)
+    write_field(folder / "disp_itk.nii.gz", smooth_disp, blobs.grid, format="itk")
+    write_field(folder / "inverse.nii.gz", field.invert().disp, blobs.grid)
+    return folder
+
+
+@pytest.fixture
+def pair(files):
+    """Options of ``optreg register`` that name the images, on one thread."""
+    return {"fixed": files / "fixed.nii.gz", "moving": files / "moving.nii.gz", "threads": 1}
+
+
+@pytest.fixture(scope="session")
+def result(files, tmp_path_factory):
+    """Folder that ``optreg register`` wrote, with labels and everything."""
+    output = tmp_path_factory.mktemp("out") / "result"
+    argv = command_line(
+        "register",
+        fixed=files / "fixed.nii.gz",
+        moving=files / "moving.nii.gz",
+        fixed_labels=files / "fixed_seg.nii.gz",
+        moving_labels=files / "moving_seg.nii.gz",
+        output=output,
+        format="itk",
+        threads=1,
+    )
+    assert cli.main(argv) == 0
+    return output

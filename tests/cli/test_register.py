@@ -1,0 +1,114 @@
+"""``optreg register``: what it writes and prints, and that nothing half-done stays behind."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import optreg.registration
+from optreg.errors import DeviceError
+from optreg.io import load_image, read_field, save_image
+from optreg.metrics import evaluate
+
+
+def test_register_writes_everything_and_nothing_else(result):
+    assert sorted(os.listdir(result)) == [
+        "config.toml",
+        "disp.nii.gz",
+        "disp_itk.nii.gz",
+        "inverse.nii.gz",
+        "inverse_itk.nii.gz",
+        "metrics.json",
+        "overview.png",
+        "report.html",
+        "result.json",
+        "warped.nii.gz",
+        "warped_labels.nii.gz",
+    ]
+    assert os.listdir(result.parent) == ["result"]
+
+
+def test_registered_images_match(result, files):
+    fixed, moving, warped = (
+        load_image(p).data
+        for p in (files / "fixed.nii.gz", files / "moving.nii.gz", result / "warped.nii.gz")
+    )
+    assert np.abs(warped - fixed).mean() < 0.6 * np.abs(moving - fixed).mean()
+
+
+def test_registered_fields_agree_in_both_formats(result, files):
+    grid = load_image(files / "fixed.nii.gz").grid
+    voxels, itk = (read_field(result / f"{n}.nii.gz", grid).disp for n in ("disp", "disp_itk"))
+    np.testing.assert_allclose(voxels, itk, atol=1e-4)
+
+
+def test_metrics_file_holds_what_evaluate_says(result, files):
+    written = json.loads((result / "metrics.json").read_text())
+    fixed = load_image(files / "fixed.nii.gz")
+    expected = evaluate(
+        read_field(result / "disp.nii.gz", fixed.grid).disp,
+        fixed_labels=load_image(files / "fixed_seg.nii.gz").data,
+        moving_labels=load_image(files / "moving_seg.nii.gz").data,
+        fixed_mask=fixed.data > 0,
+    )
+    assert written["dice"]["mean"] == pytest.approx(expected["dice"]["mean"])
+    assert written["folding"]["ndv_percent"] == pytest.approx(expected["folding"]["ndv_percent"])
+    assert "true_error" not in written and written["inverse_consistency"]["mean_vox"] < 1
+
+
+def test_register_prints_a_table_and_can_be_quiet(pair, tmp_path, succeeds):
+    text = succeeds("register", "--no-report", **pair, output=tmp_path / "a").out
+    assert "non-diffeomorphic volume" in text and str(tmp_path / "a") in text
+    assert "report.html" not in os.listdir(tmp_path / "a")
+    silent = succeeds("register", "--no-report", "--quiet", **pair, output=tmp_path / "b")
+    assert silent == ("", "")
+
+
+def test_settings_of_a_result_can_be_used_again(result, pair, tmp_path, succeeds):
+    again = {"output": tmp_path / "again", "config": result / "config.toml"}
+    succeeds("register", "--no-report", "--quiet", **pair, **again)
+    first, second = (load_image(f / "warped.nii.gz").data for f in (result, tmp_path / "again"))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_existing_result_is_kept_unless_overwritten(pair, tmp_path, succeeds, fails):
+    folder = tmp_path / "result"
+    folder.mkdir()
+    for name in ("notes.txt", "report.html", "truth.nii.gz"):
+        (folder / name).write_text("old")
+    assert str(folder) in fails(3, "register", "--no-report", **pair, output=folder)
+    assert sorted(os.listdir(folder)) == ["notes.txt", "report.html", "truth.nii.gz"]
+    succeeds("register", "--no-report", "--overwrite", "--quiet", **pair, output=folder)
+    # What belongs to the user stays; what an earlier run left does not mix with the new result.
+    assert (folder / "notes.txt").read_text() == "old"
+    assert {"disp.nii.gz", "result.json"} <= set(os.listdir(folder))
+    assert not {"report.html", "truth.nii.gz"} & set(os.listdir(folder))
+    assert os.listdir(tmp_path) == ["result"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (DeviceError("cuda:7: no such device; use cpu"), 4),
+        (MemoryError("9.9 GiB are needed"), 4),
+        (RuntimeError("what\never"), 1),
+    ],
+)
+def test_whatever_ends_it_leaves_nothing_behind(error, code, pair, tmp_path, fails, monkeypatch):
+    def stop(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(optreg.registration, "register", stop)
+    fails(code, "register", **pair, output=tmp_path / "result")
+    assert os.listdir(tmp_path) == []
+
+
+def test_strict_grid_refuses_another_grid(pair, blobs, tmp_path, fails):
+    pair["moving"] = tmp_path / "other.nii.gz"
+    cut = (slice(2, None), slice(None), slice(None))
+    save_image(pair["moving"], blobs.data[cut], blobs.grid.crop(cut))
+    error = fails(3, "register", "--strict-grid", **pair, output=tmp_path / "result")
+    assert "--strict-grid" in error
+    assert os.listdir(tmp_path) == ["other.nii.gz"]
