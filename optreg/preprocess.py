@@ -42,12 +42,12 @@ class Box:
         part = volume[(Ellipsis, *inside)]  # type: ignore[arg-type]
         return np.ascontiguousarray(np.pad(part, pad))
 
-    def paste(self, field: NDArray[Any]) -> NDArray[Any]:
+    def paste(self, field: Any, xp: Any = np) -> Any:
         """Field (3, x, y, z) on the full grid, its edge repeated outside the box.
 
         Repeating keeps every derivative that leaves the box at zero, so it cannot fold.
         """
-        out = np.empty((len(field), *self.full_shape), field.dtype)
+        out = xp.empty((len(field), *self.full_shape), field.dtype)
         inside = tuple(
             slice(max(s.start, 0), min(s.stop, n))
             for s, n in zip(self.slices, self.full_shape, strict=True)
@@ -59,7 +59,7 @@ class Box:
         out[(slice(None), *inside)] = field[(slice(None), *cut)]
         for axis, i in enumerate(inside, start=1):
             # What is filled already grows with each axis, so corners are filled as well.
-            ends = np.moveaxis(out, axis, 0)
+            ends = xp.moveaxis(out, axis, 0)
             ends[: i.start], ends[i.stop :] = ends[i.start], ends[i.stop - 1]
         return out
 

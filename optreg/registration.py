@@ -39,8 +39,9 @@ _SHARES = {"preprocess": 0.05, "discrete": 0.1, "features": 0.13, "refine": 0.9,
 class _Clock:
     """Seconds per stage and the progress of the whole."""
 
-    def __init__(self, progress: Callable[[str, float], None] | None):
+    def __init__(self, progress: Callable[[str, float], None] | None, backend: Backend):
         self.seconds: dict[str, float] = {}
+        self._wait = backend.synchronize
         self._report, self._from = progress, 0.0
         self._start = time.perf_counter()
 
@@ -54,6 +55,7 @@ class _Clock:
 
         start = time.perf_counter()
         yield inside
+        self._wait()
         self.seconds[name] = time.perf_counter() - start
         self._from = high
         inside(1.0)
@@ -95,7 +97,7 @@ def register(
     fixed_mask : Image, ndarray or path, optional
         Voxels of the fixed image (> 0) that are registered; the rest counts as background.
     device : str
-        "auto" or "cpu".
+        "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the GPU if there is one that works.
     threads : int, optional
         CPU threads; all by default. The result does not depend on it.
     progress : callable, optional
@@ -115,13 +117,14 @@ def register(
     ConfigError
         A parameter is out of range.
     DeviceError
-        The device is not there.
+        The device is not there, or its memory is too small.
     """
     config = config or RegistrationConfig.preset(preset)
     if similarity is not None:
         config = RegistrationConfig.from_dict({**config.to_dict(), "similarity": similarity})
-    backend, clock = get_backend(device), _Clock(progress)
-    with thread_limit(threads):
+    backend = get_backend(device)
+    clock = _Clock(progress, backend)
+    with thread_limit(threads), backend.active():
         with clock.stage("preprocess"):
             fixed, moving = as_image(fixed, "fixed"), as_image(moving, "moving")
             check_content(fixed, "fixed")
@@ -141,7 +144,7 @@ def register(
             fields, repaired = _finish(refined[:2], search, start, box, config, backend)
         status = Status.CONVERGED if refined[2] else Status.DIVERGED
         result = Registration.assemble(
-            fixed, moving, fields, status, history, config, chosen, repaired
+            fixed, moving, fields, status, history, config, chosen, repaired, backend
         )
     result.timings.update(clock.finish())
     return result
@@ -241,8 +244,8 @@ def _finish(
     box: Box,
     config: RegistrationConfig,
     backend: Backend,
-) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], int]:
-    """Exported displacement and inverse on the full grid, free of folds."""
+) -> tuple[tuple[Any, Any], int]:
+    """Displacement and inverse on the full grid, free of folds, as they will be exported."""
     k = backend.kernels
     forward, inverse = pair
     for _ in range(config.continuous.finest.bit_length() - 1):
@@ -252,10 +255,11 @@ def _finish(
     repaired = 0
     if start is None:
         repaired = _free_of_folds(forward, inverse, config, backend)
-    forward, inverse = (box.paste(backend.asnumpy(f)) for f in (forward, inverse))
+    forward, inverse = (box.paste(f, backend.xp) for f in (forward, inverse))
     if start is not None:
-        forward, inverse = k.compose(start.disp, forward), k.compose(inverse, start.invert().disp)
-    if start is not None or any(_folds_at_rim(f, box, k) for f in (forward, inverse)):
+        begin, end = (backend.asarray(s.disp) for s in (start, start.invert()))
+        forward, inverse = k.compose(begin, forward), k.compose(inverse, end)
+    if start is not None or any(_folds_at_rim(f, box, backend) for f in (forward, inverse)):
         repaired += _free_of_folds(forward, inverse, config, backend)
     return (forward, inverse), repaired
 
@@ -267,11 +271,12 @@ def _free_of_folds(forward: Any, inverse: Any, config: RegistrationConfig, backe
     return repaired
 
 
-def _folds_at_rim(disp: NDArray[np.float32], box: Box, kernels: Any) -> bool:
+def _folds_at_rim(disp: Any, box: Box, backend: Backend) -> bool:
     """Whether a pasted field folds where the box ends: inside it is known not to."""
+    xp, k = backend.xp, backend.kernels
     for axis, (part, size) in enumerate(zip(box.slices, disp.shape[1:], strict=True), start=1):
         for end in (part.start, part.stop):
-            slab = np.arange(max(end - 2, 0), min(end + 2, size))
-            if 0 < end < size and (kernels.minimum_determinant(disp.take(slab, axis)) <= 0).any():
+            slab = xp.arange(max(end - 2, 0), min(end + 2, size))
+            if 0 < end < size and bool((k.minimum_determinant(disp.take(slab, axis)) <= 0).any()):
                 return True
     return False

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from optreg.config import RegistrationConfig
 from optreg.errors import OutputError
 from optreg.image import Image
-from optreg.kernels import get_backend
+from optreg.kernels import Backend
 from optreg.transform import DisplacementField
 
 if TYPE_CHECKING:
@@ -73,15 +73,16 @@ class Registration:
         cls,
         fixed: Image,
         moving: Image,
-        fields: tuple[NDArray[np.float32], NDArray[np.float32]],
+        fields: tuple[Any, Any],
         status: Status,
         history: list[dict[str, Any]],
         config: RegistrationConfig,
         similarity: str,
         repaired_voxels: int,
+        backend: Backend,
     ) -> Registration:
-        """Result of the final fields, with the quality measured on them."""
-        quality = _quality(*fields, np.asarray(fixed.data) > 0)
+        """Result of the final fields (on the device), with the quality measured on them."""
+        quality = _quality(*fields, np.asarray(fixed.data) > 0, backend)
         quality["repaired_voxels"] = float(repaired_voxels)
         if history:
             finest = history[-1]["level"]
@@ -89,7 +90,8 @@ class Registration:
             # Values of different resolutions cannot be compared, so both are of the finest.
             quality["similarity_before"] = -losses[0]
             quality["similarity_after"] = -losses[-1]
-        return cls(*fields, fixed, moving, status, history, config, similarity, quality)
+        disp, inverse = (backend.asnumpy(f) for f in fields)
+        return cls(disp, inverse, fixed, moving, status, history, config, similarity, quality)
 
     @cached_property
     def transform(self) -> DisplacementField:
@@ -150,28 +152,27 @@ class Registration:
 
 
 def _quality(
-    disp: NDArray[np.float32], inverse: NDArray[np.float32], mask: NDArray[np.bool_]
+    disp: Any, inverse: Any, mask: NDArray[np.bool_], backend: Backend
 ) -> dict[str, float]:
     """Folding and regularity in the whole grid and in the foreground of the fixed image."""
-    k = get_backend("cpu").kernels
-    ndv, folded = _folding(disp)
-    inside = np.flatnonzero(mask)
-    log_j = np.log(np.maximum(k.jacobian_determinant(disp).take(inside), 1e-9))
+    xp, k = backend.xp, backend.kernels
+    ndv, folded = _folding(disp, k)
+    inside = backend.asarray(np.flatnonzero(mask))
+    log_j = xp.log(xp.maximum(k.jacobian_determinant(disp).take(inside), 1e-9))
     back = k.compose(inverse, disp).reshape(3, -1).take(inside, axis=1)
-    error = np.sqrt(np.einsum("ij,ij->j", back, back))
+    error = xp.sqrt(xp.einsum("ij,ij->j", back, back))
     return {
         "ndv_percent": ndv,
         "folded_voxels": folded,
-        "inverse_folded_voxels": _folding(inverse)[1],
+        "inverse_folded_voxels": _folding(inverse, k)[1],
         "sdlogj": float(log_j.std()),
         "inverse_consistency_mean_vox": float(error.mean()),
-        "inverse_consistency_p99_vox": float(np.percentile(error, 99)),
+        "inverse_consistency_p99_vox": float(xp.percentile(error, 99)),
     }
 
 
-def _folding(disp: NDArray[np.float32]) -> tuple[float, float]:
+def _folding(disp: Any, k: Any) -> tuple[float, float]:
     """Non-diffeomorphic volume in percent and number of folded voxels."""
-    k = get_backend("cpu").kernels
     if k.minimum_determinant(disp)[1:-1, 1:-1, 1:-1].min() > 0:  # half the time of the sums
         return 0.0, 0.0
     sums = k.folding_sums(disp)

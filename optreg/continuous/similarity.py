@@ -111,7 +111,7 @@ class Objective:
         features *= volume > 0
         return features
 
-    def __call__(self, fields: list[Any], force: Any, remaining: int) -> float:
+    def __call__(self, fields: list[Any], force: Any, remaining: int) -> Any:
         """Value and force at half fields (fixed, moving), or at one field of the moving image.
 
         Parameters
@@ -125,7 +125,7 @@ class Objective:
 
         Returns
         -------
-        float
+        float or array without axes
             Mean over the voxels, without the structure term: it is comparable within a level.
         """
         fixed, moving = self._warp(self._images, self._warped, fields)

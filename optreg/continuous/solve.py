@@ -53,28 +53,31 @@ class _Level:
         config: ContinuousConfig,
         backend: Backend,
     ):
-        xp, self._k = backend.xp, backend.kernels
-        self._config, self._level = config, level
+        xp = self._xp = backend.xp
+        self._k, self._config, self._level = backend.kernels, config, level
         self._objective = Objective(*volumes, terms, level, config, backend)
         shape = volumes[0].shape[1:]
         self._force = xp.empty((3, *shape), xp.float32)
         self._spare = xp.empty((3, *shape), xp.float32)
         self._work = xp.empty(shape, xp.float32)
-        self._scale = 1.0
-        self._first: float | None = None
+        self._scale: Any = 1.0
+        self._first: Any = None
 
-    def iterate(self, fields: list[Any], iteration: int) -> float:
-        """Advance one or two half fields in place; the similarity before the step."""
-        k, c, i, force = self._k, self._config, self._level, self._force
+    def iterate(self, fields: list[Any], iteration: int) -> Any:
+        """Advance one or two half fields in place; the similarity before the step.
+
+        All numbers may live on the device: nothing here waits for one.
+        """
+        xp, k, c, i, force = self._xp, self._k, self._config, self._level, self._force
         count = c.iterations[i]
         value = self._objective(fields, force, count - 1 - iteration)
         if self._first is None:
             self._first = value
-        if value < self._first:
-            self._scale *= 0.5  # worse than the start: the images agree, steps have to vanish
+        # Worse than the start: the images agree, steps have to vanish.
+        self._scale = xp.where(value < self._first, 0.5 * self._scale, self._scale)
         k.gaussian_filter(force, c.force_sigma_vox[i], force, self._work)
         # In units of its own r.m.s. the step does not depend on how the similarity is scaled.
-        tau = max(c.step_tau * k.root_mean_square(force), c.step_floor)
+        tau = xp.maximum(c.step_tau * k.root_mean_square(force), c.step_floor)
         length = self._scale * c.step_vox[i] * (1 - c.step_decay[i] * iteration / count)
         # Opposite steps: separate forces would let both halves drift the same way, which changes
         # nothing between the images but bends the midpoint until it cannot be inverted.
@@ -128,21 +131,17 @@ def refine(
         if not (finite and config.iterations[level]):
             return joined(level, fields)
         work = _Level(level, volumes, terms[level], config, backend)
-        moved = [f.copy() for f in fields]
+        moved, values = [f.copy() for f in fields], []
         for iteration in range(config.iterations[level]):
-            value = work.iterate(moved, iteration)
-            if history is not None:
-                history.append(
-                    {
-                        "stage": "continuous",
-                        "level": 2 ** (levels - 1 - level),
-                        "iteration": iteration,
-                        "loss": -value,
-                    }
-                )
+            values.append(work.iterate(moved, iteration))
             done += 8**level
             if progress is not None:
                 progress(done / total)
+        if history is not None:
+            factor = 2 ** (levels - 1 - level)
+            for iteration, value in enumerate(backend.asnumpy(xp.stack(values))):
+                entry = {"level": factor, "iteration": iteration, "loss": -float(value)}
+                history.append({"stage": "continuous", **entry})
         if not all(bool(xp.isfinite(f).all()) for f in moved):
             _log.warning("refinement diverged on level %d; the level before it is kept", level)
             finite = False

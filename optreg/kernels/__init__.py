@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from optreg.errors import ConfigError, DeviceError
 
 __all__ = ["Backend", "available_threads", "cache_folder", "get_backend", "thread_limit"]
+
+_log = logging.getLogger("optreg")
 
 
 @dataclass(frozen=True)
@@ -24,21 +27,25 @@ class Backend:
         "cpu", "cuda:0", ...
     xp, ndimage : module
         numpy and scipy.ndimage, or their namesakes on the device.
-    kernels : module
-        The functions of ``kernels.reference``, same names and signatures.
+    kernels : module or namespace
+        The functions of ``kernels.reference``, same names and signatures. What they return as a
+        number may be an array without axes, which stays on the device.
     asarray, asnumpy : callable
         To the device and back.
     synchronize : callable
         Wait until the device has finished (for timings).
+    active : callable
+        Context manager inside which the device works; its memory errors leave it as DeviceError.
     """
 
     name: str
     xp: ModuleType
     ndimage: ModuleType
-    kernels: ModuleType
+    kernels: Any
     asarray: Callable[..., Any]
     asnumpy: Callable[..., Any]
     synchronize: Callable[[], None]
+    active: Callable[[], AbstractContextManager[None]]
 
 
 def _nothing() -> None:
@@ -52,7 +59,14 @@ def _cpu_backend() -> Backend:
     from optreg.kernels import cpu
 
     return Backend(
-        "cpu", numpy, scipy.ndimage, cpu, numpy.ascontiguousarray, numpy.asarray, _nothing
+        "cpu",
+        numpy,
+        scipy.ndimage,
+        cpu,
+        numpy.ascontiguousarray,
+        numpy.asarray,
+        _nothing,
+        nullcontext,
     )
 
 
@@ -62,18 +76,28 @@ def get_backend(device: str = "auto") -> Backend:
     Parameters
     ----------
     device : str
-        "auto" (the best there is) or "cpu". "cuda" and "cuda:N" are reserved for the GPU backend.
+        "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the first GPU if there is one that
+        works, else the CPU.
 
     Raises
     ------
     DeviceError
         The device is not there.
     """
-    if device in ("auto", "cpu"):
+    kind, _, number = device.partition(":")
+    if device == "cpu":
         return _cpu_backend()
-    if device.split(":")[0] == "cuda":
-        raise DeviceError(f"{device}: this version has no GPU backend; use --device cpu")
-    raise DeviceError(f"{device}: unknown device; use auto or cpu")
+    if device == "auto" or (kind == "cuda" and (number.isdecimal() or device == "cuda")):
+        from optreg.kernels.gpu.device import cuda_backend
+
+        try:
+            return cuda_backend(int(number or 0))
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            _log.info("no GPU (%s)", error)
+            return _cpu_backend()
+    raise DeviceError(f"{device}: unknown device; use auto, cpu, cuda or cuda:N")
 
 
 def available_threads() -> int:

@@ -1,4 +1,4 @@
-"""The numba kernels against the NumPy / SciPy reference, one test body for every pair."""
+"""The kernels of every backend against the NumPy / SciPy reference, one test body for all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optreg.kernels import cpu, reference
+from optreg.kernels.gpu import Engine, bind
 
 SHAPES = [(9, 10, 11), (16, 8, 13), (8, 21, 9)]
 
@@ -34,128 +35,131 @@ def close(actual, expected, relative=1e-6):
     assert np.abs(np.asarray(actual, np.float64) - expected).max() <= 6 * relative * scale
 
 
-def test_same_names_and_signatures():
-    assert set(cpu.__all__) == set(reference.__all__)
-    for name in cpu.__all__:
-        ours = inspect.signature(getattr(cpu, name)).parameters
+@pytest.mark.parametrize("kernels", [cpu, bind(Engine(np, print))], ids=["cpu", "gpu"])
+def test_same_names_and_signatures(kernels):
+    assert {n for n in vars(kernels) if n in reference.__all__} == set(reference.__all__)
+    for name in reference.__all__:
+        ours = inspect.signature(getattr(kernels, name)).parameters
         theirs = inspect.signature(getattr(reference, name)).parameters
         assert list(ours) == list(theirs), name
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("amplitude", [0.4, 6.0])
-def test_warp_and_compose(shape, amplitude):
+def test_warp_and_compose(kernels, shape, amplitude):
     disp, other, image = fields(shape, 0, amplitude), fields(shape, 3), volumes(shape)
-    close(cpu.warp(image, disp), reference.warp(image.astype(float), disp.astype(float)), 3e-6)
+    close(kernels.warp(image, disp), reference.warp(image.astype(float), disp.astype(float)), 3e-6)
     channels = volumes(shape, channels=3)
-    assert np.array_equal(cpu.warp(channels, disp)[1], cpu.warp(channels[1], disp))
-    close(cpu.compose(other, disp), reference.compose(other.astype(float), disp), 3e-6)
+    assert np.array_equal(kernels.warp(channels, disp)[1], kernels.warp(channels[1], disp))
+    close(kernels.compose(other, disp), reference.compose(other.astype(float), disp), 3e-6)
     labels = (10 * image).astype(np.uint8)
-    assert np.array_equal(cpu.warp_nearest(labels, disp), reference.warp_nearest(labels, disp))
+    assert np.array_equal(kernels.warp_nearest(labels, disp), reference.warp_nearest(labels, disp))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("sigma", [0.35, 0.7, 1.73])
-def test_filters(shape, sigma):
+def test_filters(kernels, shape, sigma):
     volume = volumes(shape, channels=2)
-    close(cpu.gaussian_filter(volume, sigma), reference.gaussian_filter(volume, sigma))
-    close(cpu.box_filter(volume, 2), reference.box_filter(volume, 2))
+    close(kernels.gaussian_filter(volume, sigma), reference.gaussian_filter(volume, sigma))
+    close(kernels.box_filter(volume, 2), reference.box_filter(volume, 2))
     inplace = volume.copy()
-    cpu.gaussian_filter(inplace, sigma, inplace)
-    assert np.array_equal(inplace, cpu.gaussian_filter(volume, sigma))
+    kernels.gaussian_filter(inplace, sigma, inplace)
+    assert np.array_equal(inplace, kernels.gaussian_filter(volume, sigma))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("radius", "stride"), [(1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 3)])
-def test_lncc(shape, radius, stride):
+def test_lncc(kernels, shape, radius, stride):
     fixed, moving = volumes(shape, 1), volumes(shape, 2)
     ours, theirs = np.empty((3, *shape), np.float32), np.empty((3, *shape))
-    value = cpu.lncc(fixed, moving, radius, 1e-4, ours, 0.5, stride=stride)
+    value = kernels.lncc(fixed, moving, radius, 1e-4, ours, 0.5, stride=stride)
     expected = reference.lncc(fixed, moving, radius, 1e-4, theirs, 0.5, stride=stride)
     assert value == pytest.approx(expected, 1e-5)
     close(ours, theirs, 1e-5)  # differences of products of float32 window sums
-    cpu.lncc(fixed, moving, radius, 1e-4, ours, weight=1.0, add=True, stride=stride)
+    kernels.lncc(fixed, moving, radius, 1e-4, ours, weight=1.0, add=True, stride=stride)
     close(ours, 3 * theirs, 1e-5)
 
 
-def test_half_of_the_windows_give_nearly_the_same_force():
+def test_half_of_the_windows_give_nearly_the_same_force(kernels):
     shape = (24, 26, 22)
     fixed, moving = (reference.gaussian_filter(volumes(shape, i), 1.0) for i in (1, 2))
     forces = []
     for stride in (1, 2):
         force = np.empty((3, *shape), np.float32)
-        cpu.lncc(fixed, moving, 2, 1e-6, force, stride=stride)
+        kernels.lncc(fixed, moving, 2, 1e-6, force, stride=stride)
         forces.append(reference.gaussian_filter(force, 1.73).ravel())
     assert np.corrcoef(forces)[0, 1] > 0.95
     assert np.linalg.norm(forces[1]) == pytest.approx(np.linalg.norm(forces[0]), rel=0.1)
 
 
-def test_ssd():
+def test_ssd(kernels):
     fixed, moving = volumes(SHAPES[0], 1), volumes(SHAPES[0], 2)
     ours, theirs = np.empty((3, *SHAPES[0]), np.float32), np.empty((3, *SHAPES[0]))
-    value = cpu.ssd(fixed, moving, ours, 2.0)
+    value = kernels.ssd(fixed, moving, ours, 2.0)
     assert value == pytest.approx(reference.ssd(fixed, moving, theirs, 2.0), 1e-5)
     # Where the reference takes half a one-sided difference, so does the kernel.
     close(ours, theirs, 1e-6)
-    cpu.ssd(fixed, moving, ours, 1.0, add=True)
+    kernels.ssd(fixed, moving, ours, 1.0, add=True)
     close(ours, 1.5 * theirs, 1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_steps_and_regularization(shape):
+def test_steps_and_regularization(kernels, shape):
     force, field = fields(shape, 4, 3.0), fields(shape, 5)
     out = np.empty_like(field)
     expected = reference.compose_step(force.astype(float), 0.7, 0.9, field.astype(float), out * 1.0)
-    close(cpu.compose_step(force, 0.7, 0.9, field, out), expected, 2e-6)
-    assert cpu.root_mean_square(force) == pytest.approx(reference.root_mean_square(force), 1e-6)
+    close(kernels.compose_step(force, 0.7, 0.9, field, out), expected, 2e-6)
+    assert kernels.root_mean_square(force) == pytest.approx(reference.root_mean_square(force), 1e-6)
     work = np.empty(shape, np.float32)
-    ours = cpu.relax_volume(field.copy(), 0.3, work)
+    ours = kernels.relax_volume(field.copy(), 0.3, work)
     close(ours, reference.relax_volume(field.astype(float), 0.3, np.empty(shape)), 2e-6)
 
 
 @pytest.mark.parametrize("shape", [(8, 10, 12), (16, 8, 14)])
-def test_pyramid(shape):
+def test_pyramid(kernels, shape):
     volume = volumes(shape, channels=3)
-    close(cpu.downsample(volume), reference.downsample(volume))
-    close(cpu.upsample(volume, 2.0), reference.upsample(volume.astype(float), 2.0), 2e-6)
+    close(kernels.downsample(volume), reference.downsample(volume))
+    close(kernels.upsample(volume, 2.0), reference.upsample(volume.astype(float), 2.0), 2e-6)
     index = np.indices(shape).astype(np.float32)
     # Going down and up again leaves a linear ramp as it is, away from the border.
-    again = cpu.upsample(cpu.downsample(index))
+    again = kernels.upsample(kernels.downsample(index))
     assert np.allclose(again[:, 2:-2, 2:-2, 2:-2], index[:, 2:-2, 2:-2, 2:-2], atol=1e-5)
 
 
-def test_unfold():
+def test_unfold(kernels):
     disp = fields(SHAPES[0], 7, 2.0)
     index = np.argwhere(np.random.default_rng(0).random(SHAPES[0]) < 0.3)
-    close(cpu.minimum_determinant_at(disp, index), reference.minimum_determinant_at(disp, index))
+    close(
+        kernels.minimum_determinant_at(disp, index), reference.minimum_determinant_at(disp, index)
+    )
     everywhere = np.argwhere(np.ones(SHAPES[0], bool))
-    at_all = cpu.minimum_determinant_at(disp, everywhere).reshape(SHAPES[0])
-    assert np.allclose(at_all, cpu.minimum_determinant(disp), atol=1e-6)
-    close(cpu.smooth_marked(disp.copy(), index), reference.smooth_marked(disp.copy(), index))
+    at_all = kernels.minimum_determinant_at(disp, everywhere).reshape(SHAPES[0])
+    assert np.allclose(at_all, kernels.minimum_determinant(disp), atol=1e-6)
+    close(kernels.smooth_marked(disp.copy(), index), reference.smooth_marked(disp.copy(), index))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_inverse(shape):
+def test_inverse(kernels, shape):
     disp = fields(shape, 8, 1.2)
-    inverse = cpu.invert(disp, tolerance=1e-4)
-    assert np.abs(cpu.compose(disp, inverse)).max() < 2e-4
+    inverse = kernels.invert(disp, tolerance=1e-4)
+    assert np.abs(kernels.compose(disp, inverse)).max() < 2e-4
     close(inverse, reference.invert(disp.astype(float), tolerance=1e-6), 3e-4)
-    warm = cpu.invert(disp, initial=inverse, iterations=1)
+    warm = kernels.invert(disp, initial=inverse, iterations=1)
     assert np.array_equal(warm, inverse)
     some = np.argwhere(volumes(shape) < 0.2)
     patched, expected = np.zeros_like(disp), np.zeros(disp.shape)
-    cpu.invert_at(disp, some, patched, tolerance=1e-4)
+    kernels.invert_at(disp, some, patched, tolerance=1e-4)
     reference.invert_at(disp.astype(float), some, expected, tolerance=1e-6)
     close(patched, expected, 3e-4)
 
 
-def test_inverse_of_a_shear_that_is_no_contraction():
+def test_inverse_of_a_shear_that_is_no_contraction(kernels):
     # x moves by 1.8 voxels per voxel of y: fixed-point iteration diverges, the map is invertible.
     shape = (12, 30, 12)
     disp = np.zeros((3, *shape), np.float32)
     disp[0] = 1.8 * (np.arange(30, dtype=np.float32) - 15)[None, :, None]
     disp[1] = 0.5 * np.sin(np.arange(12) / 2, dtype=np.float32)[:, None, None]
-    residual = cpu.compose(disp, cpu.invert(disp))[:, :, 2:-2]
+    residual = kernels.compose(disp, kernels.invert(disp))[:, :, 2:-2]
     assert np.abs(residual).max() < 2e-3
 
 
@@ -238,26 +242,26 @@ def test_bit_equal_for_any_thread_count(name):
 
 
 @pytest.mark.parametrize(("radius", "dilation"), [(1, 1), (1, 2), (2, 2)])
-def test_mind(radius, dilation):
+def test_mind(kernels, radius, dilation):
     image = reference.gaussian_filter(volumes((13, 12, 15)), 1.0)
-    ours = cpu.mind_ssc(image, radius, dilation)
+    ours = kernels.mind_ssc(image, radius, dilation)
     close(ours, reference.mind_ssc(image, radius, dilation), 2e-5)  # exp of a float32 quotient
     assert ours.shape == (12, 13, 12, 15)
     some = (1, 4, 7)
     close(
-        cpu.mind_ssc(image, radius, dilation, some),
+        kernels.mind_ssc(image, radius, dilation, some),
         reference.mind_ssc(image, radius, dilation, some),
         2e-5,
     )
     assert 0 <= ours.min() and ours.max() == 1
-    assert np.allclose(cpu.mind_ssc(3 - 2 * image, radius, dilation), ours, atol=2e-4)
+    assert np.allclose(kernels.mind_ssc(3 - 2 * image, radius, dilation), ours, atol=2e-4)
 
 
-def test_discrete_search():
+def test_discrete_search(kernels):
     fixed, moving = volumes((7, 8, 9), 1, 4), volumes((7, 8, 9), 2, 4)
-    cost = cpu.cost_volume(fixed, moving, 2)
+    cost = kernels.cost_volume(fixed, moving, 2)
     close(cost, reference.cost_volume(fixed, moving, 2), 2e-6)
     disp = fields((7, 8, 9), 3, 2.0)
     assert np.array_equal(
-        cpu.convex_step(cost, disp, 0.01), reference.convex_step(cost, disp, np.float32(0.01))
+        kernels.convex_step(cost, disp, 0.01), reference.convex_step(cost, disp, np.float32(0.01))
     )

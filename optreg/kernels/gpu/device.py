@@ -1,0 +1,110 @@
+"""The GPU itself: what is there, CuPy, memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from optreg.errors import DeviceError
+from optreg.kernels import Backend
+from optreg.kernels.gpu import Engine, bind
+from optreg.kernels.gpu.source import read_source
+
+__all__ = ["cuda_backend", "describe"]
+
+_INSTEAD = "or use --device cpu"
+
+
+def _import_cupy(device: str) -> Any:
+    # CuPy keeps compiled kernels below the home folder, and fails where that cannot be written.
+    if "CUPY_CACHE_DIR" not in os.environ and not os.access(os.path.expanduser("~"), os.W_OK):
+        os.environ.setdefault("CUPY_CACHE_IN_MEMORY", "1")
+    try:
+        import cupy
+    except ImportError as error:
+        if getattr(error, "name", None) == "cupy":
+            raise DeviceError(
+                f"{device}: CuPy is not installed; pip install 'optreg[cuda12]' or [cuda13], "
+                f"{_INSTEAD}"
+            ) from error
+        raise DeviceError(f"{device}: CuPy cannot be loaded ({error}); {_INSTEAD}") from error
+    return cupy
+
+
+def _count(cupy: Any, device: str) -> int:
+    """Number of GPUs."""
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except Exception as error:  # whatever a missing or broken driver raises
+        reason = " ".join(str(error).split())
+        raise DeviceError(f"{device}: no GPU that works ({reason}); {_INSTEAD}") from error
+
+
+@cache
+def cuda_backend(index: int = 0) -> Backend:
+    """Backend of a GPU.
+
+    Raises
+    ------
+    DeviceError
+        No CuPy, no driver, no such GPU.
+    """
+    name = f"cuda:{index}"
+    cupy = _import_cupy(name)
+    count = _count(cupy, name)
+    if index >= count:
+        raise DeviceError(f"{name}: there are {count} GPUs, numbered from 0; {_INSTEAD}")
+
+    @cache
+    def module() -> Any:
+        return cupy.RawModule(code=read_source(), options=("-std=c++11",))
+
+    @contextmanager
+    def active() -> Iterator[None]:
+        with cupy.cuda.Device(index):
+            try:
+                yield
+            except cupy.cuda.memory.OutOfMemoryError as error:
+                # Nothing of the failed registration is needed any more.
+                cupy.get_default_memory_pool().free_all_blocks()
+                free, total = (n / 2**20 for n in cupy.cuda.runtime.memGetInfo())
+                raise DeviceError(
+                    f"{name}: out of memory ({' '.join(str(error).split())}); "
+                    f"{free:.0f} of {total:.0f} MB are free; {_INSTEAD}"
+                ) from error
+
+    import cupyx.scipy.ndimage
+
+    return Backend(
+        name,
+        cupy,
+        cupyx.scipy.ndimage,
+        bind(Engine(cupy, lambda kernel: module().get_function(kernel))),
+        cupy.ascontiguousarray,
+        cupy.asnumpy,
+        lambda: cupy.cuda.Device(index).synchronize(),
+        active,
+    )
+
+
+def describe(index: int = 0) -> str:
+    """Name, memory and driver of a GPU, in words.
+
+    Raises
+    ------
+    DeviceError
+        As `cuda_backend`.
+    """
+    cupy = _import_cupy(f"cuda:{index}")
+    cuda_backend(index)
+    properties = cupy.cuda.runtime.getDeviceProperties(index)
+    driver = cupy.cuda.runtime.driverGetVersion()
+    with cupy.cuda.Device(index):
+        free, total = (n / 2**30 for n in cupy.cuda.runtime.memGetInfo())
+    return (
+        f"{properties['name'].decode()}, {free:.1f} of {total:.1f} GiB free, "
+        f"CUDA {driver // 1000}.{driver % 1000 // 10}, CuPy {cupy.__version__}"
+    )

@@ -1,0 +1,92 @@
+"""Launching kernels: arguments are checked against the kernel's own declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from optreg.errors import DeviceError
+from optreg.kernels.gpu.source import Parameter, parameters
+from optreg.kernels.reference.weights import gaussian_weights
+
+__all__ = ["Engine"]
+
+_THREADS = 256
+_MOST = 2**31 - _THREADS
+"""Threads are numbered in 32 bits."""
+
+Function = Callable[[tuple[int], tuple[int], tuple[Any, ...]], None]
+"""Compiled kernel: called with the grid, the block and the arguments."""
+
+
+class Engine:
+    """An array library and the compiled kernels that work on its arrays.
+
+    Parameters
+    ----------
+    xp : module
+        CuPy, or anything with its interface.
+    function : callable
+        Compiled kernel of a name.
+    """
+
+    def __init__(self, xp: Any, function: Callable[[str], Function]):
+        self.xp = xp
+        self._function = function
+        self._functions: dict[str, Function] = {}
+        self._weights: dict[tuple[str, float], Any] = {}
+
+    def launch(self, name: str, count: int, *args: Any) -> None:
+        """Run a kernel with (at least) `count` threads.
+
+        Raises
+        ------
+        DeviceError
+            More threads than can be numbered.
+        TypeError, ValueError
+            An argument does not fit the kernel: wrong dtype, not contiguous, of another library.
+        """
+        if count >= _MOST:
+            raise DeviceError(f"{count} values are too many for one kernel; use --device cpu")
+        declared = parameters()[name]
+        checked = tuple(self._checked(name, p, a) for p, a in zip(declared, args, strict=True))
+        if count:
+            if name not in self._functions:
+                self._functions[name] = self._function(name)
+            self._functions[name]((-(-count // _THREADS),), (_THREADS,), checked)
+
+    def _checked(self, kernel: str, parameter: Parameter, value: Any) -> Any:
+        if not parameter.pointer:
+            return np.dtype(parameter.dtype).type(value)
+        where = f"{kernel}, {parameter.name}"
+        if not isinstance(value, self.xp.ndarray):
+            raise TypeError(f"{where}: {type(value).__name__} is no array of this device")
+        if value.dtype != parameter.dtype:
+            raise TypeError(f"{where}: dtype {value.dtype}, not {parameter.dtype}")
+        if not value.flags.c_contiguous:
+            raise ValueError(f"{where}: not C-contiguous")
+        return value
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
+        """New array of undefined content."""
+        return self.xp.empty(shape, dtype)
+
+    def voxels(self, index: Any) -> Any:
+        """Indices (N, 3) as the kernels take them."""
+        return self.xp.ascontiguousarray(index, self.xp.int64)
+
+    def gaussian(self, sigma: float) -> Any:
+        """Half of a Gaussian's weights on the device, copied there once."""
+        return self._kept(("gaussian", sigma), lambda: gaussian_weights(sigma))
+
+    def box(self, radius: int) -> Any:
+        """Half of a box filter's weights on the device, copied there once."""
+        size = 2 * radius + 1
+        return self._kept(("box", radius), lambda: np.full(radius + 1, 1 / size, np.float32))
+
+    def _kept(self, key: tuple[str, float], make: Callable[[], Any]) -> Any:
+        if key not in self._weights:
+            self._weights[key] = self.xp.asarray(make())
+        return self._weights[key]

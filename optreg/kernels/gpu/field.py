@@ -1,0 +1,35 @@
+"""Operations on displacement fields inside the optimizer: step, norm, volume regularization."""
+
+from __future__ import annotations
+
+__all__ = ["compose_step", "relax_volume", "root_mean_square"]
+
+
+def compose_step(engine, force, step, tau, field, out):
+    """Advance a field by one bounded step; see ``kernels.cpu.field``.
+
+    `step` and `tau` may be numbers, or arrays without axes on the device.
+    """
+    xp, shape = engine.xp, field.shape[1:]
+    step, tau = xp.asarray(step, xp.float32), xp.asarray(tau, xp.float32)
+    engine.launch("compose_step", force[0].size, force, step, tau, field, *shape, out)
+    return out
+
+
+def root_mean_square(engine, force):
+    """Root mean square length of the vectors that are not (nearly) zero, as an array without axes:
+    nothing waits for it.
+    """
+    xp = engine.xp
+    rows, nz = force.shape[1] * force.shape[2], force.shape[3]
+    sums, counts = engine.empty((2, rows), xp.float64)
+    engine.launch("square_sums", rows, force, rows, nz, sums, counts)
+    return xp.sqrt(sums.sum() / xp.maximum(counts.sum(), 1))
+
+
+def relax_volume(engine, disp, weight, work, floor=0.05):
+    """``disp += weight * grad(log J)`` in place; see ``kernels.cpu.field``."""
+    shape = disp.shape[1:]
+    engine.launch("log_jacobian", work.size, disp, *shape, floor, work)
+    engine.launch("add_gradient", work.size, work, weight, *shape, disp)
+    return disp

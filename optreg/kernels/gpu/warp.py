@@ -1,0 +1,55 @@
+"""Sampling volumes at displaced positions; composing displacement fields."""
+
+from __future__ import annotations
+
+__all__ = ["compose", "warp", "warp_labels", "warp_nearest"]
+
+
+def warp(engine, image, disp, out=None):
+    """Linear interpolation ``image(x + disp(x))``; see ``kernels.cpu.warp``."""
+    shape = disp.shape[1:]
+    out = engine.empty((*image.shape[:-3], *shape)) if out is None else out
+    channels = image.size // _voxels(image.shape[-3:])
+    engine.launch(
+        "warp", _voxels(shape), image, channels, *image.shape[-3:], disp, *shape, out
+    )  # fmt: skip
+    return out
+
+
+def compose(engine, outer, inner, out=None):
+    """``inner(x) + outer(x + inner(x))``; see ``kernels.cpu.warp``."""
+    out = engine.empty(inner.shape) if out is None else out
+    shape = inner.shape[1:]
+    engine.launch("compose", _voxels(shape), outer, *outer.shape[1:], inner, *shape, out)
+    return out
+
+
+def warp_nearest(engine, image, disp, out=None):
+    """Value of the voxel nearest to ``x + disp(x)``; see ``kernels.cpu.warp``."""
+    warped = image.reshape(-1)[_nearest(engine, image, disp, False)]
+    if out is None:
+        return warped
+    out[...] = warped
+    return out
+
+
+def warp_labels(engine, labels, disp):
+    """Nearest label, 0 outside the image; see ``kernels.reference.labels``."""
+    at = _nearest(engine, labels, disp, True)
+    warped = labels.reshape(-1)[engine.xp.maximum(at, 0)]
+    warped[at < 0] = 0
+    return warped
+
+
+def _nearest(engine, image, disp, outside):
+    shape = disp.shape[1:]
+    at = engine.empty(shape, "int32")
+    engine.launch(
+        "nearest_voxel", _voxels(shape), disp, *shape, *image.shape, outside, at
+    )  # fmt: skip
+    return at
+
+
+def _voxels(shape):
+    x, y, z = shape
+    return x * y * z

@@ -1,0 +1,64 @@
+"""The kernels of every backend, as functions of NumPy arrays."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from optreg.errors import DeviceError
+from optreg.kernels import get_backend
+
+sys.path.insert(0, str(Path(__file__).parent))
+import cuda_host
+
+
+def backend_named(name):
+    """Backend "cpu", "cuda-host" or "cuda"; the test is skipped where it is not there."""
+    if name == "cuda-host":
+        if cuda_host.compiler() is None:
+            pytest.skip("no C++ compiler")
+        return cuda_host.backend()
+    try:
+        return get_backend(name)
+    except DeviceError as error:
+        pytest.skip(str(error))
+
+
+class OnNumpy:
+    """Kernels of a backend that take NumPy arrays, change them in place, and return some."""
+
+    def __init__(self, backend):
+        self.backend = backend
+
+    def __getattr__(self, name):
+        return functools.partial(self._call, getattr(self.backend.kernels, name))
+
+    def _call(self, function, *args, **options):
+        if self.backend.xp is np:
+            return function(*args, **options)
+        copies = {}
+
+        def moved(value):
+            if isinstance(value, np.ndarray):
+                return copies.setdefault(id(value), (value, self.backend.asarray(value)))[1]
+            return value
+
+        result = function(*map(moved, args), **{k: moved(v) for k, v in options.items()})
+        for original, copy in copies.values():
+            original[...] = self.backend.asnumpy(copy)
+        for original, copy in copies.values():
+            if result is copy:
+                return original
+        return self.backend.asnumpy(result) if hasattr(result, "dtype") else result
+
+
+@pytest.fixture(
+    params=["cpu", "cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)], scope="session"
+)
+def kernels(request):
+    """Kernels of one backend after the other."""
+    return OnNumpy(backend_named(request.param))

@@ -1,0 +1,139 @@
+"""Choosing a device, with a CuPy that behaves as asked."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import optreg
+from optreg.errors import DeviceError
+from optreg.kernels import get_backend
+from optreg.kernels.gpu import device
+
+
+class OutOfMemoryError(MemoryError):
+    """As in ``cupy.cuda.memory``."""
+
+
+class FakeDevice:
+    """Context manager that knows which device is current."""
+
+    current: ClassVar[list[int]] = []
+
+    def __init__(self, index):
+        self.index = index
+
+    def __enter__(self):
+        self.current.append(self.index)
+
+    def __exit__(self, *error):
+        self.current.pop()
+
+    def synchronize(self):
+        pass
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """CuPy on a machine with two GPUs; its parts can be changed."""
+    cupy = ModuleType("cupy")
+    freed = []
+    runtime = SimpleNamespace(
+        getDeviceCount=lambda: 2,
+        memGetInfo=lambda: (3 * 2**30, 80 * 2**30),
+        getDeviceProperties=lambda index: {"name": b"Fake %d" % index},
+        driverGetVersion=lambda: 13010,
+    )
+    memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
+    pool = SimpleNamespace(free_all_blocks=lambda: freed.append(True))
+    vars(cupy).update(
+        __version__="0.0",
+        ascontiguousarray=np.ascontiguousarray,
+        asnumpy=np.asarray,
+        freed=freed,
+        cuda=SimpleNamespace(runtime=runtime, memory=memory, Device=FakeDevice),
+        get_default_memory_pool=lambda: pool,
+    )
+    library = {name: ModuleType(name) for name in ("cupyx", "cupyx.scipy", "cupyx.scipy.ndimage")}
+    library["cupyx"].scipy = library["cupyx.scipy"]
+    library["cupyx.scipy"].ndimage = library["cupyx.scipy.ndimage"]
+    for name, module in {"cupy": cupy, **library}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    device.cuda_backend.cache_clear()
+    yield cupy
+    device.cuda_backend.cache_clear()
+
+
+def fails(*args):
+    raise RuntimeError("cudaErrorNoDevice:\nno CUDA-capable device is detected")
+
+
+def test_a_gpu_is_used_when_there_is_one(fake):
+    assert get_backend("auto").name == get_backend("cuda").name == "cuda:0"
+    assert get_backend("cuda:1").name == "cuda:1"
+    assert get_backend("cpu").name == "cpu"
+    assert device.describe(1) == "Fake 1, 3.0 of 80.0 GiB free, CUDA 13.1, CuPy 0.0"
+
+
+def test_a_gpu_that_is_not_there(fake):
+    with pytest.raises(DeviceError, match="cuda:2: there are 2 GPUs"):
+        get_backend("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", ""])
+def test_unknown_devices(fake, name):
+    with pytest.raises(DeviceError, match="unknown device"):
+        get_backend(name)
+
+
+def test_cupy_without_a_driver(fake):
+    fake.cuda.runtime.getDeviceCount = fails
+    with pytest.raises(DeviceError, match=r"cuda:0: no GPU that works .*no CUDA-capable") as error:
+        get_backend("cuda")
+    assert "\n" not in str(error.value)
+    assert get_backend("auto").name == "cpu"
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_no_cupy_or_a_broken_one(broken, monkeypatch, tmp_path):
+    device.cuda_backend.cache_clear()
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as if it were not installed
+    expected = "CuPy is not installed; pip install"
+    if broken:
+        monkeypatch.delitem(sys.modules, "cupy")
+        (tmp_path / "cupy.py").write_text("raise ImportError('libcudart.so.13: not found')")
+        monkeypatch.syspath_prepend(tmp_path)
+        expected = r"CuPy cannot be loaded \(libcudart.so.13: not found\)"
+    with pytest.raises(DeviceError, match=expected):
+        get_backend("cuda")
+    assert get_backend("auto").name == "cpu"
+
+
+def test_memory_that_runs_out_is_a_device_error(fake):
+    backend = get_backend("cuda:1")
+    message = r"out of memory .*3072 of 81920 MB are free"
+    with pytest.raises(DeviceError, match=message) as error, backend.active():
+        assert FakeDevice.current == [1]
+        raise OutOfMemoryError("Out of memory allocating 9,999 bytes\n(allocated so far: 1)")
+    assert FakeDevice.current == [] and fake.freed == [True]
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_for_compiled_kernels_is_not_needed(fake, monkeypatch):
+    for name in ("CUPY_CACHE_DIR", "CUPY_CACHE_IN_MEMORY"):
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    get_backend("cuda")
+    assert device.os.environ["CUPY_CACHE_IN_MEMORY"] == "1"
+
+
+def test_register_says_what_is_missing(blobs, monkeypatch):
+    device.cuda_backend.cache_clear()
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(DeviceError, match="CuPy is not installed"):
+        optreg.register(blobs, blobs, device="cuda")
