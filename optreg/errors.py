@@ -34,6 +34,10 @@ class DeviceError(OptregError):
     exit_code = 4
 
 
+class DeviceMemoryError(DeviceError):
+    """Not enough memory on a device."""
+
+
 class OutputError(OptregError):
     """A result that cannot be written where it was asked for."""
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from optreg import continuous, discrete, features
 from optreg.config import RegistrationConfig
 from optreg.continuous.repair import repair_pair, tighten_inverse
-from optreg.errors import GeometryError, InputError
+from optreg.errors import DeviceMemoryError, GeometryError, InputError
 from optreg.image import Image
-from optreg.kernels import Backend, get_backend, thread_limit
+from optreg.kernels import Backend, get_backends, thread_limit
 from optreg.preprocess import Box, check_content, foreground_box, normalize, onto_fixed_grid
 from optreg.result import Registration, Status
 from optreg.transform import Affine, DisplacementField
@@ -97,7 +97,8 @@ def register(
     fixed_mask : Image, ndarray or path, optional
         Voxels of the fixed image (> 0) that are registered; the rest counts as background.
     device : str
-        "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the GPU if there is one that works.
+        "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the GPU if there is one that works and
+        has enough memory, else the CPU.
     threads : int, optional
         CPU threads; all by default. The result does not depend on it.
     progress : callable, optional
@@ -122,15 +123,35 @@ def register(
     config = config or RegistrationConfig.preset(preset)
     if similarity is not None:
         config = RegistrationConfig.from_dict({**config.to_dict(), "similarity": similarity})
-    backend = get_backend(device)
+    fixed, moving = as_image(fixed, "fixed"), as_image(moving, "moving")
+    mask = None if fixed_mask is None else as_image(fixed_mask, "fixed_mask")
+    *others, last = get_backends(device)
+    with thread_limit(threads):
+        for backend in others:
+            try:
+                return _registered(fixed, moving, init, mask, config, backend, progress)
+            except DeviceMemoryError as error:
+                _log.warning("%s: trying the next device", error)
+        return _registered(fixed, moving, init, mask, config, last, progress)
+
+
+def _registered(
+    fixed: Image,
+    moving: Image,
+    init: Initial | None,
+    mask: Image | None,
+    config: RegistrationConfig,
+    backend: Backend,
+    progress: Callable[[str, float], None] | None,
+) -> Registration:
+    """`register` on one device."""
     clock = _Clock(progress, backend)
-    with thread_limit(threads), backend.active():
+    with backend.active():
         with clock.stage("preprocess"):
-            fixed, moving = as_image(fixed, "fixed"), as_image(moving, "moving")
             check_content(fixed, "fixed")
             check_content(moving, "moving")
             start = _initial(init, fixed, moving)
-            fixed_cut, moving_cut, box = _prepare(fixed, moving, start, fixed_mask, config, backend)
+            fixed_cut, moving_cut, box = _prepare(fixed, moving, start, mask, config, backend)
         with clock.stage("discrete"):
             search = discrete.search(fixed_cut, moving_cut, config.discrete, backend)
             searched = moving_cut if search is None else backend.kernels.warp(moving_cut, search[0])
@@ -189,7 +210,7 @@ def _prepare(
     fixed: Image,
     moving: Image,
     start: DisplacementField | None,
-    mask: ImageLike | None,
+    mask: Image | None,
     config: RegistrationConfig,
     backend: Backend,
 ) -> tuple[Any, Any, Box]:
@@ -201,7 +222,7 @@ def _prepare(
         onto = start.apply(onto, "linear")
     volumes = [normalize(image.data, config.preprocess) for image in (fixed, onto)]
     if mask is not None:
-        keep = onto_fixed_grid(fixed, as_image(mask, "fixed_mask")).data > 0
+        keep = onto_fixed_grid(fixed, mask).data > 0
         if not (keep & (volumes[0] > 0)).any():
             raise InputError("fixed_mask: covers no foreground of the fixed image")
         volumes[0] = volumes[0] * keep

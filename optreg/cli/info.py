@@ -57,10 +57,10 @@ def _threads() -> str:
 
 
 def _gpu() -> str:
-    from optreg.kernels import get_backend
+    from optreg.kernels.gpu.device import describe
 
     try:
-        return get_backend("cuda").name
+        return describe()
     except DeviceError as err:
         return f"not used ({str(err).partition(';')[0]})"
 

@@ -38,7 +38,10 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=thread_count, metavar="N", help="CPU threads (without: all)"
     )
     group.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto or cpu (without: auto)"
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="cpu, cuda, cuda:N, or auto: the GPU if there is one (without: auto)",
     )
 
 

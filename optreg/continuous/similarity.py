@@ -97,11 +97,11 @@ class Objective:
         backend: Backend,
     ):
         xp, self._k = backend.xp, backend.kernels
-        fixed, moving = fixed[: terms.channels], moving[: terms.channels]
         self._images, self._terms = (fixed, moving), terms
         self._radius, self._eps = config.radius_vox[level], config.eps
         self._stride = config.window_stride[level]
-        self._warped = [xp.empty_like(fixed), xp.empty_like(moving)]
+        # One channel is warped at a time: many would take more memory, and no less work.
+        self._warped = [xp.empty_like(fixed[0]), xp.empty_like(moving[0])]
         self._structure: tuple[Any, Any] | None = None
         if terms.structure > 0 and terms.structure_iterations > 0:
             self._structure = self._features(fixed[0]), self._features(moving[0])
@@ -128,25 +128,27 @@ class Objective:
         float or array without axes
             Mean over the voxels, without the structure term: it is comparable within a level.
         """
-        fixed, moving = self._warp(self._images, self._warped, fields)
         terms, add, total = self._terms, False, 0.0
-        for c, weight in enumerate(terms.correlation):
-            if weight:
-                pair = fixed[c], moving[c], self._radius, self._eps, force
-                total += weight * self._k.lncc(*pair, weight, add, self._stride)
+        channels = zip(*self._images, terms.correlation, terms.difference, strict=True)
+        for fixed, moving, correlation, difference in channels:
+            if correlation or difference:
+                pair = self._warp(fixed, moving, fields)
+            if correlation:
+                settings = self._radius, self._eps, force, correlation, add, self._stride
+                total += correlation * self._k.lncc(*pair, *settings)
                 add = True
-        for c, weight in enumerate(terms.difference):
-            if weight:
-                total -= weight * self._k.ssd(fixed[c], moving[c], force, weight=weight, add=add)
+            if difference:
+                total -= difference * self._k.ssd(*pair, force, weight=difference, add=add)
                 add = True
         if self._structure is not None and remaining < terms.structure_iterations:
-            spare = [w[:1] for w in self._warped]
-            for f, m in zip(*self._structure, strict=True):
-                f, m = self._warp((f[None], m[None]), spare, fields)
-                self._k.ssd(f[0], m[0], force, weight=terms.structure, add=True)
+            for fixed, moving in zip(*self._structure, strict=True):
+                pair = self._warp(fixed, moving, fields)
+                self._k.ssd(*pair, force, weight=terms.structure, add=True)
         return total / (sum(terms.correlation) or 1.0)
 
-    def _warp(self, images: tuple[Any, Any], out: list[Any], fields: list[Any]) -> tuple[Any, Any]:
-        moving = self._k.warp(images[1], fields[-1], out[1])
-        fixed = images[0] if len(fields) == 1 else self._k.warp(images[0], fields[0], out[0])
+    def _warp(self, fixed: Any, moving: Any, fields: list[Any]) -> tuple[Any, Any]:
+        """One channel of both images at the fields."""
+        moving = self._k.warp(moving, fields[-1], self._warped[1])
+        if len(fields) == 2:
+            fixed = self._k.warp(fixed, fields[0], self._warped[0])
         return fixed, moving

@@ -22,7 +22,7 @@ from optreg.continuous.similarity import Objective, Terms
 from optreg.kernels import Backend
 from optreg.pyramid import build_pyramid, coarse_to_fine
 
-__all__ = ["bytes_per_iteration", "join_halves", "refine"]
+__all__ = ["bytes_needed", "bytes_per_iteration", "join_halves", "refine"]
 
 _log = logging.getLogger("optreg")
 
@@ -40,6 +40,16 @@ def bytes_per_iteration(voxels: int, channels: int = 2, fields: int = 2) -> int:
     each = 2 * channels + 3 + 9 + 11 + 6
     once = 2 * channels + 3 + 6 * (channels - 1) + 6
     return 4 * voxels * (fields * each + once)
+
+
+def bytes_needed(voxels: int, channels: int) -> int:
+    """Memory of a whole refinement that ends with so many voxels, in bytes.
+
+    Float32 volumes: both images at all resolutions, on the last level one warped channel of each,
+    force, spare and two copies of one field (12), log J, and the work space of the similarity (at
+    most 15 for windows at every voxel) beside that of a filter (2). Earlier levels take less.
+    """
+    return 4 * int(voxels * (2 * channels * 8 / 7 + 2 + 12 + 1 + 17))
 
 
 class _Level:
@@ -121,6 +131,7 @@ def refine(
         False if an iteration diverged; the fields are then those of the level before.
     """
     levels = len(config.iterations)
+    backend.require(bytes_needed(fixed[0].size, len(fixed)))
     pyramid = build_pyramid((fixed, moving), levels, backend)
     xp, k = backend.xp, backend.kernels
     total = max(sum(n * 8**i for i, n in enumerate(config.iterations)), 1)

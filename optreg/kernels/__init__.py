@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,7 +13,14 @@ from typing import Any
 
 from optreg.errors import ConfigError, DeviceError
 
-__all__ = ["Backend", "available_threads", "cache_folder", "get_backend", "thread_limit"]
+__all__ = [
+    "Backend",
+    "available_threads",
+    "cache_folder",
+    "get_backend",
+    "get_backends",
+    "thread_limit",
+]
 
 _log = logging.getLogger("optreg")
 
@@ -35,7 +43,12 @@ class Backend:
     synchronize : callable
         Wait until the device has finished (for timings).
     active : callable
-        Context manager inside which the device works; its memory errors leave it as DeviceError.
+        Context manager inside which the device works; memory that runs out leaves it as a
+        DeviceMemoryError.
+    require : callable
+        Raise a DeviceMemoryError unless so many bytes are free. The CPU does not know.
+    peak_bytes : callable
+        Most memory that arrays and work space have taken so far.
     """
 
     name: str
@@ -46,10 +59,26 @@ class Backend:
     asnumpy: Callable[..., Any]
     synchronize: Callable[[], None]
     active: Callable[[], AbstractContextManager[None]]
+    require: Callable[[int], None]
+    peak_bytes: Callable[[], int]
 
 
-def _nothing() -> None:
+def _no_wait() -> None:
     """A CPU call has finished when it returns."""
+
+
+def _no_limit(count: int) -> None:
+    """The operating system says when there is no more."""
+
+
+def _peak_bytes() -> int:
+    """Largest resident memory of this process; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _cpu_backend() -> Backend:
@@ -65,8 +94,10 @@ def _cpu_backend() -> Backend:
         cpu,
         numpy.ascontiguousarray,
         numpy.asarray,
-        _nothing,
+        _no_wait,
         nullcontext,
+        _no_limit,
+        _peak_bytes,
     )
 
 
@@ -98,6 +129,18 @@ def get_backend(device: str = "auto") -> Backend:
             _log.info("no GPU (%s)", error)
             return _cpu_backend()
     raise DeviceError(f"{device}: unknown device; use auto, cpu, cuda or cuda:N")
+
+
+def get_backends(device: str = "auto") -> list[Backend]:
+    """Backends to try in turn while the memory of one is too small; see `get_backend`.
+
+    Raises
+    ------
+    DeviceError
+        The device is not there.
+    """
+    best = get_backend(device)
+    return [best, _cpu_backend()] if device == "auto" and best.name != "cpu" else [best]
 
 
 def available_threads() -> int:

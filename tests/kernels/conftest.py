@@ -62,3 +62,9 @@ class OnNumpy:
 def kernels(request):
     """Kernels of one backend after the other."""
     return OnNumpy(backend_named(request.param))
+
+
+@pytest.fixture(scope="session")
+def cuda_host_backend():
+    """The CUDA kernels as C++."""
+    return backend_named("cuda-host")

@@ -78,4 +78,6 @@ def backend() -> Backend:
         np.asarray,
         lambda: None,
         contextlib.nullcontext,
+        lambda count: None,
+        lambda: 0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import ClassVar
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 import optreg
-from optreg.errors import DeviceError
+import optreg.kernels
+from optreg.errors import DeviceError, DeviceMemoryError
 from optreg.kernels import get_backend
 from optreg.kernels.gpu import device
 
@@ -49,7 +51,11 @@ def fake(monkeypatch):
         driverGetVersion=lambda: 13010,
     )
     memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
-    pool = SimpleNamespace(free_all_blocks=lambda: freed.append(True))
+    pool = SimpleNamespace(
+        free_all_blocks=lambda: freed.append(True),
+        free_bytes=lambda: 2**30,
+        total_bytes=lambda: 5 * 2**30,
+    )
     vars(cupy).update(
         __version__="0.0",
         ascontiguousarray=np.ascontiguousarray,
@@ -121,6 +127,27 @@ def test_memory_that_runs_out_is_a_device_error(fake):
         raise OutOfMemoryError("Out of memory allocating 9,999 bytes\n(allocated so far: 1)")
     assert FakeDevice.current == [] and fake.freed == [True]
     assert "\n" not in str(error.value)
+
+
+def test_memory_is_asked_for_in_advance(fake):
+    backend = get_backend("cuda")
+    backend.require(4 * 2**30)  # what is free, and what CuPy keeps unused
+    with pytest.raises(DeviceMemoryError, match="5120 MB of memory are needed, 4096 of 81920 MB"):
+        backend.require(5 * 2**30)
+    assert backend.peak_bytes() == 5 * 2**30
+
+
+def test_auto_goes_on_with_the_cpu_where_memory_is_short(fake, blobs, caplog, monkeypatch):
+    def short(*args):
+        raise DeviceMemoryError("cuda:0: 9 MB of memory are needed, 1 of 2 MB are free")
+
+    gpu = replace(get_backend("cpu"), name="cuda:0", require=short)
+    monkeypatch.setattr(optreg.kernels, "get_backend", lambda device: gpu)
+    result = optreg.register(blobs, blobs, preset="fast")
+    assert "9 MB of memory are needed" in caplog.text and "next device" in caplog.text
+    assert result.quality["folded_voxels"] == 0
+    with pytest.raises(DeviceMemoryError):
+        optreg.register(blobs, blobs, preset="fast", device="cuda")
 
 
 def test_a_folder_for_compiled_kernels_is_not_needed(fake, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import ndimage
 
 import optreg
 import optreg.registration
+from optreg import continuous
 from optreg.kernels import cpu
 from optreg.metrics import evaluate
 
@@ -28,7 +30,7 @@ def pair(tissues):
 
 
 def registered(pair, backend, monkeypatch, **options):
-    monkeypatch.setattr(optreg.registration, "get_backend", lambda device: backend)
+    monkeypatch.setattr(optreg.registration, "get_backends", lambda device: [backend])
     return optreg.register(*pair[:2], **options)
 
 
@@ -52,6 +54,24 @@ def test_same_result_as_on_the_cpu(kernels, pair, similarity, monkeypatch):
     again = registered(pair, kernels.backend, monkeypatch, similarity=similarity)
     assert np.array_equal(again.disp, found.disp)
     assert np.array_equal(again.inverse, found.inverse)
+
+
+@pytest.mark.parametrize(("similarity", "channels"), [("lncc", 3), ("mind", 12)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_memory_is_what_was_asked_for(cuda_host_backend, similarity, channels, stride):
+    """On the CUDA kernels as C++: NumPy tells Python how much it takes."""
+    asked = []
+    volumes = np.random.default_rng(0).random((2, channels, 64, 72, 60), dtype=np.float32)
+    config = optreg.RegistrationConfig.preset("default").continuous
+    config = replace(config, iterations=(1, 1, 1), window_stride=(stride,) * 3)
+    config = replace(config, structure_iterations=(0, 1, 0))
+    terms = continuous.plan(similarity, channels, config)
+    backend = replace(cuda_host_backend, require=asked.append)
+    tracemalloc.start()
+    continuous.refine(*volumes, terms, config, backend)
+    peak = tracemalloc.get_traced_memory()[1] + volumes.nbytes
+    tracemalloc.stop()
+    assert 0.6 * asked[0] < peak < asked[0]
 
 
 def test_search_start_and_mask(kernels, pair, monkeypatch):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from optreg.errors import DeviceError
+from optreg.errors import DeviceError, DeviceMemoryError
 from optreg.kernels import Backend
 from optreg.kernels.gpu import Engine, bind
 from optreg.kernels.gpu.source import read_source
@@ -58,6 +58,8 @@ def cuda_backend(index: int = 0) -> Backend:
     if index >= count:
         raise DeviceError(f"{name}: there are {count} GPUs, numbered from 0; {_INSTEAD}")
 
+    pool = cupy.get_default_memory_pool()
+
     @cache
     def module() -> Any:
         return cupy.RawModule(code=read_source(), options=("-std=c++11",))
@@ -69,12 +71,21 @@ def cuda_backend(index: int = 0) -> Backend:
                 yield
             except cupy.cuda.memory.OutOfMemoryError as error:
                 # Nothing of the failed registration is needed any more.
-                cupy.get_default_memory_pool().free_all_blocks()
-                free, total = (n / 2**20 for n in cupy.cuda.runtime.memGetInfo())
-                raise DeviceError(
+                pool.free_all_blocks()
+                free, total = (n // 2**20 for n in cupy.cuda.runtime.memGetInfo())
+                raise DeviceMemoryError(
                     f"{name}: out of memory ({' '.join(str(error).split())}); "
-                    f"{free:.0f} of {total:.0f} MB are free; {_INSTEAD}"
+                    f"{free} of {total} MB are free; {_INSTEAD}"
                 ) from error
+
+    def require(count: int) -> None:
+        free, total = cupy.cuda.runtime.memGetInfo()
+        free += pool.free_bytes()
+        if count > free:
+            raise DeviceMemoryError(
+                f"{name}: {count // 2**20} MB of memory are needed, {free // 2**20} of "
+                f"{total // 2**20} MB are free; {_INSTEAD}"
+            )
 
     import cupyx.scipy.ndimage
 
@@ -87,6 +98,9 @@ def cuda_backend(index: int = 0) -> Backend:
         cupy.asnumpy,
         lambda: cupy.cuda.Device(index).synchronize(),
         active,
+        require,
+        # The pool keeps what it has taken, so that is the most.
+        pool.total_bytes,
     )
 
 
