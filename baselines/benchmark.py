@@ -1,10 +1,11 @@
 """Where the time of a registration goes on this machine, and how far it is from the least.
 
 ``python baselines/benchmark.py --data DATA --preset default --threads 2 --output OUT``
+``python baselines/benchmark.py --data DATA --device cuda --voxel-mm 0.6 --output OUT``
 
 Printed and written to ``OUT/benchmark.md`` and ``.json``: seconds per stage; per level the time of
 an iteration beside its floor, the bytes that it has to move over the measured copy bandwidth of the
-same threads; peak memory. Compilation is not counted.
+device (of the same threads, on the CPU); peak memory. Compilation is not counted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,25 +22,44 @@ from typing import Any
 
 import numpy as np
 
-import optreg_method
 import process
 import tables
 from dataset import Pair, read_task
-from optreg import Image, Registration, RegistrationConfig, register
+from optreg import Grid, Image, Registration, RegistrationConfig, register, warm_up
 from optreg.continuous import bytes_per_iteration, plan
 from optreg.errors import OptregError
 from optreg.io import load_image
+from optreg.kernels import Backend, get_backend
 from optreg.preprocess import foreground_box, normalize, onto_fixed_grid
+from optreg.transform import DisplacementField
 
 _BLOCK_BYTES = 1 << 28  # far above any cache
+_COPIES = 20  # so many that starting them takes no time beside them
 _CHANNELS = {"mind": 12}  # the other similarities have the intensities and two tissue maps
 
 
-def copy_bandwidth(threads: int, repeats: int = 5) -> float:
-    """Bytes per second that so many threads read and write when they copy memory.
+def copy_bandwidth(backend: Backend, threads: int, repeats: int = 5) -> float:
+    """Bytes per second that a device, or so many threads, read and write when they copy memory.
 
     One byte copied counts as two moved, as in `bytes_per_iteration`; the best of the repeats.
     """
+    if backend.name == "cpu":
+        return _cpu_bandwidth(threads, repeats)
+    with backend.active():
+        source = backend.xp.ones(_BLOCK_BYTES // 4, backend.xp.float32)
+        target = backend.xp.zeros_like(source)
+        best = np.inf
+        for _ in range(repeats):
+            backend.synchronize()
+            start = time.perf_counter()
+            for _ in range(_COPIES):
+                target[...] = source
+            backend.synchronize()
+            best = min(best, (time.perf_counter() - start) / _COPIES)
+    return 2 * _BLOCK_BYTES / best
+
+
+def _cpu_bandwidth(threads: int, repeats: int) -> float:
     source = np.ones(_BLOCK_BYTES // 4, np.float32)
     target = np.zeros_like(source)
     parts = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
@@ -52,7 +73,7 @@ def copy_bandwidth(threads: int, repeats: int = 5) -> float:
 
 
 def timed(
-    fixed: Image, moving: Image, config: RegistrationConfig, threads: int
+    fixed: Image, moving: Image, config: RegistrationConfig, backend: Backend, threads: int
 ) -> tuple[Registration, dict[int, list[float]]]:
     """A registration and the seconds of its iterations by level (down-sampling factor).
 
@@ -60,14 +81,13 @@ def timed(
     first one of a level includes what the level allocates.
     """
     ticks: list[tuple[str, float]] = [("", time.perf_counter())]
-    result = register(
-        fixed,
-        moving,
-        config=config,
-        threads=threads,
-        device="cpu",
-        progress=lambda stage, _: ticks.append((stage, time.perf_counter())),
-    )
+
+    def tick(stage: str, _: float) -> None:
+        backend.synchronize()
+        ticks.append((stage, time.perf_counter()))
+
+    options: dict[str, Any] = {"config": config, "threads": threads, "device": backend.name}
+    result = register(fixed, moving, progress=tick, **options)
     first = next(i for i, (stage, _) in enumerate(ticks) if stage == "refine")
     seconds = np.diff([tick for _, tick in ticks[first - 1 :]])
     levels: dict[int, list[float]] = {}
@@ -90,16 +110,47 @@ def cropped_voxels(fixed: Image, moving: Image, config: RegistrationConfig) -> i
     return int(np.prod(box.shape))
 
 
-def measure(pair: Pair, preset: str, threads: int, repeats: int) -> dict[str, Any]:
+def resampled(image: Image, voxel_mm: float) -> Image:
+    """Image with cubic voxels of another size, over the same field of view."""
+    shape = tuple(
+        round(n * s / voxel_mm) for n, s in zip(image.shape, image.grid.spacing, strict=True)
+    )
+    affine = image.grid.affine.copy()
+    affine[:3, :3] *= voxel_mm / np.linalg.norm(affine[:3, :3], axis=0)
+    fine = Grid(shape, affine)
+    return DisplacementField.identity(fine, image.grid).apply(image, "linear")
+
+
+def device_name(backend: Backend) -> str:
+    """The device in words."""
+    if backend.name != "cpu":
+        from optreg.kernels.gpu.device import describe
+
+        return describe(int(backend.name.partition(":")[2])).partition(",")[0]
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def measure(
+    pair: Pair, preset: str, device: str, threads: int, repeats: int, voxel_mm: float | None
+) -> dict[str, Any]:
     """All numbers of the benchmark; times are medians over the repeats."""
-    optreg_method.prepare(threads=threads, preset=preset)
-    config = RegistrationConfig.preset(preset)
+    config, backend = RegistrationConfig.preset(preset), get_backend(device)
+    warm_up(config, threads=threads, device=backend.name)
     start = time.perf_counter()
     fixed, moving = load_image(pair.fixed), load_image(pair.moving)
     reading = time.perf_counter() - start
-    runs = [timed(fixed, moving, config, threads) for _ in range(repeats)]
-    peak = process.peak_memory_mb()  # before the copies below add to it
-    bandwidth = copy_bandwidth(threads)
+    if voxel_mm is not None:
+        fixed, moving = resampled(fixed, voxel_mm), resampled(moving, voxel_mm)
+    options: dict[str, Any] = {"config": config, "threads": threads, "device": backend.name}
+    # Undisturbed ones for the stages: on a GPU, waiting for each iteration costs time.
+    whole = [register(fixed, moving, **options).timings for _ in range(repeats)]
+    runs = [timed(fixed, moving, config, backend, threads) for _ in range(repeats)]
+    peak = backend.peak_bytes() / 2**20  # before the copies below add to it
+    bandwidth = copy_bandwidth(backend, threads)
     voxels = cropped_voxels(fixed, moving, config)
     similarity = runs[0][0].similarity
     terms = plan(similarity, _CHANNELS.get(similarity, 3), config.continuous)
@@ -120,11 +171,9 @@ def measure(pair: Pair, preset: str, threads: int, repeats: int) -> dict[str, An
                 "floor_ms": 1e3 * moved / bandwidth,
             }
         )
-    stages = {
-        key: float(np.median([result.timings[key] for result, _ in runs]))
-        for key in runs[0][0].timings
-    }
+    stages = {key: float(np.median([timings[key] for timings in whole])) for key in whole[0]}
     return {
+        "device": device_name(backend),
         "pair": pair.name,
         "shape": fixed.shape,
         "preset": preset,
@@ -163,8 +212,8 @@ def markdown(numbers: dict[str, Any]) -> str:
     ]
     return (
         f"Preset {numbers['preset']}, pair {numbers['pair']} of {shape} voxels, of which "
-        f"{share:.0%} are registered. {numbers['threads']} threads, median of "
-        f"{numbers['repeats']} runs.\n"
+        f"{share:.0%} are registered. {numbers['device']}, {numbers['threads']} CPU threads, "
+        f"median of {numbers['repeats']} runs.\n"
         f"Copying memory: {numbers['copy_bandwidth_gb_s']:.1f} GB/s. Peak memory: "
         f"{numbers['peak_memory_mb']:.0f} MB.\n\n{tables.table(stages)}\n{tables.table(levels)}"
     )
@@ -183,13 +232,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--task", default="segmentation", help="its first pair is registered")
     parser.add_argument("--preset", default="default")
+    parser.add_argument("--device", default="cpu", help="as for optreg (without: cpu)")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--voxel-mm", type=float, metavar="MM", help="resample both images first")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, required=True, metavar="OUT")
     args = parser.parse_args(argv)
     try:
         pair = read_task(args.data, args.task)[0]
-        numbers = measure(pair, args.preset, args.threads, args.repeats)
+        numbers = measure(pair, args.preset, args.device, args.threads, args.repeats, args.voxel_mm)
     except OptregError as error:
         parser.exit(error.exit_code, f"error: {error}\n")
     text = markdown(numbers)

@@ -1,11 +1,16 @@
 """The benchmark: times that add up, and a floor from memory traffic."""
 
 import json
+import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import ndimage
 
 import benchmark
 from optreg.continuous.solve import bytes_per_iteration
+from optreg.kernels import get_backend
 
 
 def test_report(dataset_folder, tmp_path):
@@ -32,3 +37,31 @@ def test_report(dataset_folder, tmp_path):
     )
     text = (out / "benchmark.md").read_text()
     assert all(f"| {name}" in text for name in stages)
+
+
+def test_resampling_keeps_the_place_in_the_world(blobs):
+    fine = benchmark.resampled(blobs, 0.8)
+    assert fine.shape == (50, 60, 55)
+    assert fine.grid.spacing == pytest.approx(0.8)
+    for image, weight in ((blobs, 1.0), (fine, 0.8**3)):
+        centre = ndimage.center_of_mass(image.data)
+        assert image.data.sum() * weight == pytest.approx(blobs.data.sum(), rel=0.01)
+        found, expected = (
+            g.grid.voxel_to_world(np.array([c]))[0]
+            for g, c in ((image, centre), (blobs, ndimage.center_of_mass(blobs.data)))
+        )
+        assert found == pytest.approx(expected, abs=0.1)
+
+
+def test_device_copies_are_timed():
+    moved = benchmark.copy_bandwidth(replace(get_backend("cpu"), name="other"), 1, repeats=1)
+    assert 1e8 < moved < 1e13
+
+
+def test_a_missing_device_is_named(dataset_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    command = ["--data", str(dataset_folder), "--device", "cuda:7", "--output", str(tmp_path / "o")]
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(command)
+    assert ended.value.code == 4 and "cuda:7" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
