@@ -33,14 +33,14 @@ class Box:
         x, y, z = (s.stop - s.start for s in self.slices)
         return x, y, z
 
-    def crop(self, volume: NDArray[Any]) -> NDArray[Any]:
+    def crop(self, volume: Any, xp: Any = np) -> Any:
         """The box of a volume (..., X, Y, Z); what lies outside the volume is zero."""
         inside, pad = [], [(0, 0)] * (volume.ndim - 3)
         for s, n in zip(self.slices, self.full_shape, strict=True):
             inside.append(slice(max(s.start, 0), min(s.stop, n)))
             pad.append((max(-s.start, 0), max(s.stop - n, 0)))
-        part = volume[(Ellipsis, *inside)]  # type: ignore[arg-type]
-        return np.ascontiguousarray(np.pad(part, pad))
+        part = volume[(Ellipsis, *inside)]
+        return xp.ascontiguousarray(xp.pad(part, pad))
 
     def paste(self, field: Any, xp: Any = np) -> Any:
         """Field (3, x, y, z) on the full grid, its edge repeated outside the box.
@@ -113,27 +113,25 @@ def onto_fixed_grid(fixed: Image, moving: Image) -> Image:
     return DisplacementField.identity(fixed.grid, moving.grid).apply(moving, "linear")
 
 
-def normalize(data: NDArray[Any], config: PreprocessConfig) -> NDArray[np.float32]:
+def normalize(data: Any, config: PreprocessConfig, xp: Any = np) -> Any:
     """Intensities scaled to 0..1: 0 is the background, 1 a high percentile of the foreground.
 
     The background is zero, or the smallest value where there are negative ones. An intensity
     scaling or, for images with negative values, a shift of the input leaves the result unchanged.
     """
-    values = data.astype(np.float64, copy=False)
+    values = data.astype(xp.float64, copy=False)
     base = min(float(values.min()), 0.0)
     foreground = values[values > base]
     # A tenth of the voxels gives the percentile to well below the noise.
     sample = foreground[:: max(1, len(foreground) // 500_000)]
-    top = float(np.percentile(sample, config.percentile))
+    top = float(xp.percentile(sample, config.percentile))
     if not top > base:
         top = float(values.max())
     out = (values - base) / (top - base)
-    return np.clip(out, 0.0, 1.0, out=out).astype(np.float32)
+    return xp.clip(out, 0.0, 1.0, out=out).astype(xp.float32)
 
 
-def foreground_box(
-    fixed: NDArray[Any], moving: NDArray[Any], margin_vox: int, multiple: int
-) -> Box:
+def foreground_box(fixed: Any, moving: Any, margin_vox: int, multiple: int, xp: Any = np) -> Box:
     """Box around the foregrounds (> 0) of both volumes, sizes divisible by `multiple`.
 
     It may reach beyond the grid, by less than `multiple` voxels an axis.
@@ -141,7 +139,7 @@ def foreground_box(
     mask = (fixed > 0) | (moving > 0)
     slices = []
     for axis, n in enumerate(mask.shape):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        used = xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         low, high = max(int(used[0]) - margin_vox, 0), min(int(used[-1]) + 1 + margin_vox, n)
         high = high + -(high - low) % multiple
         shift = min(max(high - n, 0), low)  # stay inside the grid where there is room

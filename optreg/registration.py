@@ -220,17 +220,19 @@ def _prepare(
         raise InputError(f"{moving.name or 'moving'}: no foreground on the grid of the fixed image")
     if start is not None:
         onto = start.apply(onto, "linear")
-    volumes = [normalize(image.data, config.preprocess) for image in (fixed, onto)]
+    xp = backend.xp
+    arrays = [backend.asarray(image.data) for image in (fixed, onto)]
+    volumes = [normalize(a, config.preprocess, xp) for a in arrays]
     if mask is not None:
-        keep = onto_fixed_grid(fixed, mask).data > 0
-        if not (keep & (volumes[0] > 0)).any():
+        keep = backend.asarray(onto_fixed_grid(fixed, mask).data > 0)
+        if not bool((keep & (volumes[0] > 0)).any()):
             raise InputError("fixed_mask: covers no foreground of the fixed image")
         volumes[0] = volumes[0] * keep
     levels = len(config.continuous.iterations)
     # Both are powers of two.
     multiple = max(config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox)
-    box = foreground_box(volumes[0], volumes[1], config.preprocess.margin_vox, multiple)
-    fixed_cut, moving_cut = (backend.asarray(box.crop(v)) for v in volumes)
+    box = foreground_box(volumes[0], volumes[1], config.preprocess.margin_vox, multiple, xp)
+    fixed_cut, moving_cut = (box.crop(v, xp) for v in volumes)
     return fixed_cut, moving_cut, box
 
 

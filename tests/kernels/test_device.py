@@ -58,6 +58,7 @@ def fake(monkeypatch):
     )
     vars(cupy).update(
         __version__="0.0",
+        asarray=np.asarray,
         ascontiguousarray=np.ascontiguousarray,
         asnumpy=np.asarray,
         freed=freed,
@@ -83,6 +84,14 @@ def test_a_gpu_is_used_when_there_is_one(fake):
     assert get_backend("cuda:1").name == "cuda:1"
     assert get_backend("cpu").name == "cpu"
     assert device.describe(1) == "Fake 1, 3.0 of 80.0 GiB free, CUDA 13.1, CuPy 0.0"
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i2", np.longdouble, np.uint8, np.float64, bool])
+def test_any_real_array_gets_there(fake, dtype):
+    values = np.array([[0, 1], [1, 0]], dtype).T
+    there = get_backend("cuda").asarray(values)
+    assert np.array_equal(there, values)
+    assert there.dtype.isnative and there.itemsize <= 8 and there.flags.c_contiguous
 
 
 def test_a_gpu_that_is_not_there(fake):

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from optreg.errors import DeviceError, DeviceMemoryError
 from optreg.kernels import Backend
 from optreg.kernels.gpu import Engine, bind
@@ -32,6 +34,13 @@ def _import_cupy(device: str) -> Any:
             ) from error
         raise DeviceError(f"{device}: CuPy cannot be loaded ({error}); {_INSTEAD}") from error
     return cupy
+
+
+def _known(array: Any) -> Any:
+    """Array with a data type that CuPy has: no foreign byte order, no long double."""
+    if isinstance(array, np.ndarray) and not (array.dtype.isnative and array.itemsize <= 8):
+        return array.astype(np.float64)
+    return array
 
 
 def _count(cupy: Any, device: str) -> int:
@@ -94,7 +103,7 @@ def cuda_backend(index: int = 0) -> Backend:
         cupy,
         cupyx.scipy.ndimage,
         bind(Engine(cupy, lambda kernel: module().get_function(kernel))),
-        cupy.ascontiguousarray,
+        lambda array: cupy.ascontiguousarray(cupy.asarray(_known(array))),
         cupy.asnumpy,
         lambda: cupy.cuda.Device(index).synchronize(),
         active,
