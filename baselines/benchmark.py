@@ -159,7 +159,8 @@ def measure(
         # Median over iterations, so that one disturbance or a level's first one does not count.
         each = float(np.median([np.median(found[factor]) for _, found in runs]))
         one_sided = config.continuous.one_sided_finest and factor == config.continuous.finest
-        moved = bytes_per_iteration(voxels // factor**3, term.channels, 1 if one_sided else 2)
+        fields = 1 if one_sided else 2
+        moved = bytes_per_iteration(voxels // factor**3, term.channels, term.passes, fields)
         levels.append(
             {
                 "factor": factor,

@@ -118,11 +118,10 @@ class ContinuousConfig:
         Only every so many windows along x and y count; they overlap, so two lose little.
     eps : float
         Product of variances under which a window counts as flat.
-    tissue_weight : float
+    tissue_correlation : tuple of float
         Weight of the correlation of the middle tissue map beside that of the intensities.
-    tissue_difference : float
-        Weight of the squared difference of both tissue maps, which replaces the correlation on
-        the last level; 0 leaves the correlation.
+    tissue_difference : tuple of float
+        Weight of the squared difference of both tissue maps.
     structure_weight : tuple of float
         Weight of the squared difference of MIND-SSC features (Heinrich et al. 2013, doi
         10.1007/978-3-642-40811-3_24), which aligns weak borders deep in the brain.
@@ -143,8 +142,8 @@ class ContinuousConfig:
     radius_vox: tuple[int, ...] = (2, 2, 2)
     window_stride: tuple[int, ...] = (1, 2, 2)
     eps: float = 1e-6
-    tissue_weight: float = 1.0
-    tissue_difference: float = 2.0
+    tissue_correlation: tuple[float, ...] = (1.0, 1.0, 0.0)
+    tissue_difference: tuple[float, ...] = (0.0, 2.0, 2.0)
     structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
     structure_iterations: tuple[int, ...] = (0, 8, 0)
 
@@ -154,7 +153,8 @@ class ContinuousConfig:
         _require(1 <= levels <= 6, "continuous.iterations: needs 1 to 6 levels")
         for name in (
             "step_vox", "step_decay", "force_sigma_vox", "field_sigma_vox", "volume_weight",
-            "radius_vox", "window_stride", "structure_weight", "structure_iterations",
+            "radius_vox", "window_stride", "tissue_correlation", "tissue_difference",
+            "structure_weight", "structure_iterations",
         ):  # fmt: skip
             _require(
                 len(getattr(self, name)) == levels,
@@ -184,9 +184,9 @@ class ContinuousConfig:
         _require(self.step_tau > 0, "continuous.step_tau: must be positive")
         _require(self.step_floor > 0, "continuous.step_floor: must be positive")
         _require(self.eps > 0, "continuous.eps: must be positive")
-        for name in ("tissue_weight", "tissue_difference"):
-            _require(getattr(self, name) >= 0, f"continuous.{name}: must not be negative")
-        for name in ("structure_weight", "structure_iterations"):
+        for name in (
+            "tissue_correlation", "tissue_difference", "structure_weight", "structure_iterations",
+        ):  # fmt: skip
             _require(min(getattr(self, name)) >= 0, f"continuous.{name}: must not be negative")
 
 
@@ -296,6 +296,7 @@ PRESETS = {
             step_tau=1.0,
             force_sigma_vox=(1.73, 1.73, 1.2),
             field_sigma_vox=(0.6, 0.55, 0.5),
+            tissue_difference=(0.0, 0.0, 2.0),
             structure_iterations=(0, 0, 0),
         ),
         repair=RepairConfig(largest_error_vox=0.0, tighten_rounds=0),

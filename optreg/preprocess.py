@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optreg.config import PreprocessConfig
 from optreg.errors import GeometryError, InputError

@@ -39,6 +39,11 @@ class Terms:
     structure_iterations: int = 0
 
     @property
+    def passes(self) -> int:
+        """How many terms have a weight, the structure term aside."""
+        return sum(map(bool, self.correlation + self.difference))
+
+    @property
     def channels(self) -> int:
         """How many channels, counted from the first, have a weight."""
         weighed = zip(self.correlation, self.difference, strict=True)
@@ -61,16 +66,13 @@ def plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms
     terms = []
     for level in range(levels):
         # Channel 0 is the intensity, the others are tissue maps. Correlation finds the way to
-        # corresponding tissue however thick it is; once there, the difference of the maps draws
-        # its borders onto each other.
-        correlation, difference = [0.0] * channels, [0.0] * channels
-        correlation[0] = 1.0
-        if level == levels - 1 and config.tissue_difference > 0:
-            difference[1:] = [config.tissue_difference] * (channels - 1)
-        else:
-            correlation[1] = config.tissue_weight
+        # corresponding tissue however thick it is; the nearer it is, the more the difference of
+        # the maps helps to draw its borders onto each other.
+        maps = channels - 1
+        correlation = (1.0, config.tissue_correlation[level], *[0.0] * (maps - 1))
+        difference = (0.0, *[config.tissue_difference[level]] * maps)
         structure = config.structure_weight[level], config.structure_iterations[level]
-        terms.append(Terms(tuple(correlation), tuple(difference), *structure))
+        terms.append(Terms(correlation, difference, *structure))
     return terms
 
 

@@ -27,18 +27,18 @@ __all__ = ["bytes_needed", "bytes_per_iteration", "join_halves", "refine"]
 _log = logging.getLogger("optreg")
 
 
-def bytes_per_iteration(voxels: int, channels: int = 2, fields: int = 2) -> int:
+def bytes_per_iteration(voxels: int, channels: int, passes: int, fields: int = 2) -> int:
     """Least memory traffic of one iteration without a structure term, in bytes.
 
     Every float32 volume that a fused iteration has to touch is counted once. For each of the one
     or two fields, warping reads image and field and writes the warped image (2 C + 3), the step
     reads force and field and writes the field (9), volume regularization reads the field, writes
     log J, reads it and updates the field (11), field smoothing reads and writes (6). Once, the
-    similarity reads both images and writes the force (2 C + 3; later channels read and add to it,
-    6 each), and force smoothing reads and writes it (6).
+    similarity reads both images and writes the force (5; each of the passes that follow reads it
+    as well, 8), and force smoothing reads and writes it (6).
     """
     each = 2 * channels + 3 + 9 + 11 + 6
-    once = 2 * channels + 3 + 6 * (channels - 1) + 6
+    once = 5 + 8 * (passes - 1) + 6
     return 4 * voxels * (fields * each + once)
 
 

@@ -37,16 +37,18 @@ def value_and_force(terms, fields, remaining=0):
 
 def test_plan_of_the_levels():
     coarse, middle, finest = plan("lncc", 3, CONFIG)
-    assert coarse.correlation == middle.correlation == (1.0, CONFIG.tissue_weight, 0.0)
-    assert coarse.difference == middle.difference == (0.0, 0.0, 0.0)
+    assert coarse.correlation == middle.correlation == (1.0, CONFIG.tissue_correlation[0], 0.0)
+    assert coarse.difference == (0.0, 0.0, 0.0)
     assert finest.correlation == (1.0, 0.0, 0.0)
-    assert finest.difference == (0.0, CONFIG.tissue_difference, CONFIG.tissue_difference)
-    assert [t.channels for t in (coarse, middle, finest)] == [2, 2, 3]
+    for terms, weight in zip((middle, finest), CONFIG.tissue_difference[1:], strict=True):
+        assert terms.difference == (0.0, weight, weight)
+    assert [t.channels for t in (coarse, middle, finest)] == [2, 3, 3]
+    assert [t.passes for t in (coarse, middle, finest)] == [2, 4, 3]
     assert [t.structure for t in (coarse, middle, finest)] == list(CONFIG.structure_weight)
     assert middle.structure_iterations == CONFIG.structure_iterations[1]
-    everywhere = plan("tissue", 3, replace(CONFIG, tissue_difference=0.0))
-    assert everywhere[2].correlation == coarse.correlation
-    assert everywhere[2].difference == coarse.difference
+    assert plan("tissue", 3, CONFIG) == [coarse, middle, finest]
+    one_map = plan("lncc", 2, CONFIG)
+    assert one_map[0].correlation == (1.0, 1.0) and one_map[2].difference == (0.0, 2.0)
 
 
 def test_plan_of_mind_weighs_all_channels_alike():

@@ -71,7 +71,7 @@ def cuda_backend(index: int = 0) -> Backend:
 
     @cache
     def module() -> Any:
-        return cupy.RawModule(code=read_source(), options=("-std=c++11",))
+        return cupy.RawModule(code=read_source())
 
     @contextmanager
     def active() -> Iterator[None]:
