@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -126,9 +128,16 @@ def get_backend(device: str = "auto") -> Backend:
         except DeviceError as error:
             if device != "auto":
                 raise
-            _log.info("no GPU (%s)", error)
+            _say_once(str(error))
             return _cpu_backend()
     raise DeviceError(f"{device}: unknown device; use auto, cpu, cuda or cuda:N")
+
+
+@cache
+def _say_once(why: str) -> None:
+    """Tell why there is no GPU: who has CuPy expects one."""
+    level = logging.WARNING if find_spec("cupy") else logging.INFO
+    _log.log(level, "the CPU is used: %s", why.partition(";")[0])
 
 
 def get_backends(device: str = "auto") -> list[Backend]:

@@ -105,12 +105,17 @@ def test_unknown_devices(fake, name):
         get_backend(name)
 
 
-def test_cupy_without_a_driver(fake):
+def test_cupy_without_a_driver(fake, caplog, monkeypatch):
     fake.cuda.runtime.getDeviceCount = fails
+    monkeypatch.setattr(optreg.kernels, "find_spec", lambda name: name)
+    optreg.kernels._say_once.cache_clear()
     with pytest.raises(DeviceError, match=r"cuda:0: no GPU that works .*no CUDA-capable") as error:
         get_backend("cuda")
     assert "\n" not in str(error.value)
-    assert get_backend("auto").name == "cpu"
+    for _ in range(2):
+        assert get_backend("auto").name == "cpu"
+    (notice,) = caplog.records  # once, and seen without --verbose: who has CuPy expects a GPU
+    assert notice.levelname == "WARNING" and "no CUDA-capable" in notice.getMessage()
 
 
 @pytest.mark.parametrize("broken", [False, True])
