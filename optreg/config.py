@@ -121,7 +121,8 @@ class ContinuousConfig:
     tissue_correlation : tuple of float
         Weight of the correlation of the middle tissue map beside that of the intensities.
     tissue_difference : tuple of float
-        Weight of the squared difference of both tissue maps.
+        Weight of the squared difference of both tissue maps; between two contrasts, it counts on
+        the last level only.
     structure_weight : tuple of float
         Weight of the squared difference of MIND-SSC features (Heinrich et al. 2013, doi
         10.1007/978-3-642-40811-3_24), which aligns weak borders deep in the brain.

@@ -53,6 +53,8 @@ class Registration:
         "lncc", "tissue" or "mind": what "auto" chose.
     quality : dict of str to float
         Folding, regularity, inverse consistency and similarity of the exported field.
+    device : str
+        What did the work: "cpu", "cuda:0", ...
     timings : dict of str to float
         Seconds per stage and in total.
     """
@@ -66,6 +68,7 @@ class Registration:
     config: RegistrationConfig
     similarity: str
     quality: dict[str, float]
+    device: str = "cpu"
     timings: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -91,7 +94,18 @@ class Registration:
             quality["similarity_before"] = -losses[0]
             quality["similarity_after"] = -losses[-1]
         disp, inverse = (backend.asnumpy(f) for f in fields)
-        return cls(disp, inverse, fixed, moving, status, history, config, similarity, quality)
+        return cls(
+            disp,
+            inverse,
+            fixed,
+            moving,
+            status,
+            history,
+            config,
+            similarity,
+            quality,
+            backend.name,
+        )
 
     @cached_property
     def transform(self) -> DisplacementField:
@@ -134,6 +148,7 @@ class Registration:
             "status": self.status.name.lower(),
             "message": self.status.value,
             "similarity": self.similarity,
+            "device": self.device,
             "fixed": self.fixed.name,
             "moving": self.moving.name,
             "quality": self.quality,

@@ -1,4 +1,4 @@
-"""The command line: ``optreg demo | register | apply | evaluate | info``.
+"""The command line: ``optreg demo | register | apply | evaluate | submit | ... | info``.
 
 A command is a module here with `add_parser` and `run`. What goes wrong ends as one line on stderr
 and an exit code: 0 done, 2 usage or configuration, 3 bad input, 4 device, 5 some pairs failed,
@@ -12,12 +12,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from optreg.cli import apply, console, demo, evaluate, info, register
+from optreg.cli import (
+    apply,
+    check_submission,
+    console,
+    demo,
+    evaluate,
+    info,
+    register,
+    submit,
+)
 from optreg.errors import OptregError
 
 __all__ = ["main", "make_parser"]
 
-_COMMANDS = (demo, register, apply, evaluate, info)
+_COMMANDS = (demo, register, apply, evaluate, submit, check_submission, info)
 _DEVICE, _INTERRUPTED = 4, 130
 
 _DESCRIPTION = """\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,18 @@ from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
 
-__all__ = ["add_engine_options", "config_of", "landmark_pair", "load_labels", "on_grid"]
+if TYPE_CHECKING:
+    from optreg.io.datasets import Dataset
+
+__all__ = [
+    "add_dataset_options",
+    "add_engine_options",
+    "config_of",
+    "dataset_of",
+    "landmark_pair",
+    "load_labels",
+    "on_grid",
+]
 
 _log = logging.getLogger("optreg")
 
@@ -43,6 +55,40 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="cpu, cuda, cuda:N, or auto: the GPU if there is one (without: auto)",
     )
+
+
+def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    """Options that name the pairs of a dataset."""
+    group = parser.add_argument_group("dataset")
+    group.add_argument(
+        "--dataset",
+        required=True,
+        metavar="FILE",
+        help="JSON of LUMIR / Learn2Reg, evaluation configuration, or CSV with fixed, moving",
+    )
+    group.add_argument(
+        "--images", metavar="DIR", help="folder its names are relative to (without: its own)"
+    )
+    group.add_argument(
+        "--split",
+        default="validation",
+        metavar="NAME",
+        help="list of a dataset JSON (without: validation)",
+    )
+
+
+def dataset_of(args: argparse.Namespace) -> Dataset:
+    """The dataset of these options; each of its problems is a line on stderr."""
+    from optreg.io.datasets import DatasetError, read_dataset
+
+    try:
+        return read_dataset(args.dataset, args.images, split=args.split)
+    except DatasetError as error:
+        if len(error.problems) == 1:
+            raise
+        for problem in error.problems:
+            _log.error("%s", problem)
+        raise InputError(f"{args.dataset}: {len(error.problems)} problems, see above") from error
 
 
 def config_of(args: argparse.Namespace) -> RegistrationConfig:

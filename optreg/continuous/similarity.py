@@ -68,9 +68,11 @@ def plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms
         # Channel 0 is the intensity, the others are tissue maps. Correlation finds the way to
         # corresponding tissue however thick it is; the nearer it is, the more the difference of
         # the maps helps to draw its borders onto each other.
-        maps = channels - 1
+        maps, weight = channels - 1, config.tissue_difference[level]
+        if similarity == "tissue" and level < levels - 1:
+            weight = 0.0  # maps from two contrasts are not alike enough for it from afar
         correlation = (1.0, config.tissue_correlation[level], *[0.0] * (maps - 1))
-        difference = (0.0, *[config.tissue_difference[level]] * maps)
+        difference = (0.0, *[weight] * maps)
         structure = config.structure_weight[level], config.structure_iterations[level]
         terms.append(Terms(correlation, difference, *structure))
     return terms

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from optreg.errors import GeometryError, InputError, OutputError
 from optreg.io.files import (
     PathLike,
+    check_readable,
     fortran_pieces,
     gzip_pieces,
     open_input,
@@ -103,6 +104,21 @@ def read_nifti(path: PathLike) -> StoredVolume:
         affine = _nifti_affine(header, path)
         array = _read_voxels(file, path, _nifti_offset(header, path), shape, dtype)
     return StoredVolume(array, affine, slope, inter, int(header["intent_code"]))
+
+
+def read_shape(path: PathLike) -> tuple[int, ...] | None:
+    """Shape that the header of a NIfTI file states, without reading voxels; None for other files.
+
+    Raises
+    ------
+    InputError
+        No such file, or damaged.
+    """
+    path = check_readable(path)
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        return None
+    with open_input(path) as file:
+        return _nifti_shape(_nifti_header(file.read(540), path), path)
 
 
 def read_mgh(path: PathLike) -> StoredVolume:

@@ -1,0 +1,146 @@
+"""Running jobs on the processors of one machine (joblib, loky) or of many (joblib, dask)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from optreg.batch.records import Records
+from optreg.batch.work import Job
+from optreg.errors import ConfigError, DeviceError
+from optreg.kernels import available_threads
+
+__all__ = ["Cluster", "Local", "run_all"]
+
+_log = logging.getLogger("optreg")
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes of this machine.
+
+    Attributes
+    ----------
+    jobs : int
+        How many; one works in this process.
+    """
+
+    jobs: int = 1
+
+    def threads(self) -> int:
+        """Of each process, so that together they are no more than there are processors."""
+        return max(1, available_threads() // self.jobs)
+
+    def parallel(self) -> AbstractContextManager[Any]:
+        """Context with a ``joblib.Parallel`` that yields results as they come."""
+        import joblib
+
+        settings = {"return_as": "generator_unordered", "batch_size": 1, "pre_dispatch": "all"}
+        if self.jobs == 1:
+            return nullcontext(joblib.Parallel(n_jobs=1, backend="sequential", **settings))
+        return nullcontext(joblib.Parallel(n_jobs=self.jobs, backend="loky", **settings))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Workers of a dask scheduler, which see the same files under the same names.
+
+    Attributes
+    ----------
+    scheduler : str
+        Address, as ``tcp://10.0.0.1:8786``.
+    """
+
+    scheduler: str
+
+    def threads(self) -> None:
+        """As many as each worker's machine has."""
+        return
+
+    @contextmanager
+    def parallel(self) -> Iterator[Any]:
+        """See `Local.parallel`.
+
+        Raises
+        ------
+        ConfigError
+            dask.distributed is not installed.
+        DeviceError
+            There is no scheduler at the address, or it has no workers.
+        """
+        import joblib
+
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise ConfigError("dask is not installed; pip install 'optreg[cluster]'") from error
+        try:
+            client = Client(self.scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise DeviceError(f"{self.scheduler}: no scheduler answers ({error})") from error
+        with client:
+            if not client.scheduler_info()["workers"]:
+                raise DeviceError(f"{self.scheduler}: the scheduler has no workers; start some")
+            with joblib.parallel_config(backend="dask"):
+                yield joblib.Parallel(
+                    return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+                )
+
+
+def run_all(
+    jobs: Sequence[Job], work: Callable[[Job], dict[str, Any]], where: Local | Cluster
+) -> Iterator[dict[str, Any]]:
+    """Do all jobs; their records in the order in which they end.
+
+    A process that dies (killed, out of memory) takes its pair with it, not the batch: what was
+    running then is done again one by one, which shows whose fault it was, and the rest goes on.
+    """
+    left = {job.pair.name: job for job in jobs}
+    while left:
+        try:
+            yield from _until_a_crash(left, work, where)
+        except _dead_process() as error:
+            _log.warning("a process died (%s); going on with the rest", _first_line(error))
+            for name, job in list(left.items()):
+                if Records(job.records).read(name).get("status") == "running":
+                    yield from _alone(left.pop(name), work, where)
+
+
+def _alone(
+    job: Job, work: Callable[[Job], dict[str, Any]], where: Local | Cluster
+) -> Iterator[dict[str, Any]]:
+    try:
+        yield from _until_a_crash({job.pair.name: job}, work, where)
+    except _dead_process():
+        why = "its process died, perhaps for lack of memory"
+        record = {"name": job.pair.name, "status": "failed", "error": why}
+        Records(job.records).write(job.pair.name, record)
+        yield record
+
+
+def _until_a_crash(
+    left: dict[str, Job], work: Callable[[Job], dict[str, Any]], where: Local | Cluster
+) -> Iterator[dict[str, Any]]:
+    import joblib
+
+    with where.parallel() as parallel:
+        for record in parallel(joblib.delayed(work)(job) for job in list(left.values())):
+            del left[record["name"]]
+            yield record
+
+
+def _dead_process() -> tuple[type[BaseException], ...]:
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    try:
+        from distributed import KilledWorker
+    except ImportError:
+        return (TerminatedWorkerError,)
+    return (TerminatedWorkerError, KilledWorker)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

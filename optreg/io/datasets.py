@@ -1,0 +1,227 @@
+"""Lists of pairs: dataset JSON of LUMIR and Learn2Reg, evaluation configurations, CSV tables.
+
+A list is read with all its images' headers, and everything that is wrong with it is said at once:
+a batch of thousands of pairs shall not end at the last one because of a name.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from optreg.errors import InputError
+from optreg.io.files import PathLike, check_readable
+from optreg.io.nifti import read_shape
+
+__all__ = ["Dataset", "DatasetError", "ImagePair", "read_dataset"]
+
+# Person and contrast at the end of a file name of the challenge.
+_NUMBERED = re.compile(r"([^_]{4})_(\d{4})\.nii\.gz")
+_SHORT_ANYWAY = ("0000", "0001")
+_IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".mgz", ".mgh")
+
+
+class DatasetError(InputError):
+    """A list of pairs that cannot be used.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        Every one that was found.
+    """
+
+    def __init__(self, path: PathLike, problems: list[str]):
+        self.problems = tuple(problems)
+        count = f"{len(problems)} problems, the first: " if len(problems) > 1 else ""
+        super().__init__(f"{path}: {count}{problems[0]}")
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """A fixed and a moving image, and the name of the field between them.
+
+    Attributes
+    ----------
+    fixed, moving : Path
+    name : str
+        Of the field, without its ending: ``disp_FFFF_MMMM`` in the challenge, with the contrasts
+        (``disp_FFFF_ffff_MMMM_mmmm``) where they differ. The challenge keeps the short name for
+        fixed 0000 and moving 0001.
+    """
+
+    fixed: Path
+    moving: Path
+    name: str
+
+    @property
+    def file_name(self) -> str:
+        """Of the field in a submission."""
+        return f"{self.name}.nii.gz"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pairs that belong together.
+
+    Attributes
+    ----------
+    path : Path
+        Where the list was read.
+    name : str
+        As the list says, else the name of its file.
+    pairs : tuple of ImagePair
+    shape : tuple of 3 int, or None
+        Of every image, where the list states it.
+    labels : tuple of int, or None
+        To be judged, where the list is an evaluation configuration.
+    """
+
+    path: Path
+    name: str
+    pairs: tuple[ImagePair, ...]
+    shape: tuple[int, int, int] | None = None
+    labels: tuple[int, ...] | None = None
+
+
+def read_dataset(
+    path: PathLike, images: PathLike | None = None, *, split: str = "validation"
+) -> Dataset:
+    """Read and check a list of pairs.
+
+    Parameters
+    ----------
+    path : path
+        ``.json``: dataset of LUMIR / Learn2Reg (``validation: [{fixed, moving}, ...]``,
+        ``tensorImageShape``) or evaluation configuration (``eval_pairs``, ``expected_shape``).
+        ``.csv``: a table with columns ``fixed``, ``moving`` and perhaps ``name``.
+    images : path, optional
+        Folder that the names in the list are relative to; without it, that of the list.
+    split : str
+        Which list of a dataset JSON.
+
+    Raises
+    ------
+    DatasetError
+        Everything that is wrong: unreadable list, names that lead out of the folder, missing
+        files, files that are no image, other shapes than stated, two pairs with one name.
+    """
+    path = check_readable(path)
+    root = Path(images) if images is not None else path.parent
+    if not root.is_dir():
+        raise DatasetError(path, [f"{root} is not a folder"])
+    read = _read_table if path.suffix.lower() == ".csv" else _read_json
+    content = read(path, split)
+    problems: list[str] = []
+    pairs = []
+    for number, entry in enumerate(content.pop("entries"), start=1):
+        try:
+            pairs.append(_pair(entry, root))
+        except ValueError as error:
+            problems.append(f"pair {number}: {error}")
+    problems += _shared_names(pairs)
+    problems += _unusable_images(pairs, content["shape"])
+    if not pairs and not problems:
+        problems = ["no pairs"]
+    if problems:
+        raise DatasetError(path, problems)
+    return Dataset(path, pairs=tuple(pairs), **content)
+
+
+def _read_json(path: Path, split: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError(path, [f"is no JSON ({error})"]) from error
+    if not isinstance(content, dict):
+        raise DatasetError(path, ["is a JSON file but holds no dataset"])
+    key = "eval_pairs" if "eval_pairs" in content else split
+    entries = content.get(key)
+    if not isinstance(entries, list):
+        lists = [k for k, v in content.items() if isinstance(v, list) and k != "evaluation_methods"]
+        raise DatasetError(path, [f"has no list '{key}'; there are: {', '.join(lists) or 'none'}"])
+    stated = content.get("expected_shape") or (content.get("tensorImageShape") or {}).get("0")
+    labels = None
+    for method in content.get("evaluation_methods") or []:
+        if isinstance(method, dict) and method.get("metric") == "dice":
+            labels = method.get("labels")
+    try:
+        shape = None if stated is None else tuple(int(n) for n in stated[:3])
+        labels = None if labels is None else tuple(int(n) for n in labels)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(path, [f"shape or labels are no whole numbers ({error})"]) from error
+    name = str(content.get("name") or path.stem)
+    return {"entries": entries, "name": name, "shape": shape, "labels": labels}
+
+
+def _read_table(path: Path, split: str) -> dict[str, Any]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(path, [f"is no table ({error})"]) from error
+    if rows and not {"fixed", "moving"} <= rows[0].keys():
+        raise DatasetError(path, ["has no columns 'fixed' and 'moving'"])
+    return {"entries": rows, "name": path.stem, "shape": None, "labels": None}
+
+
+def _pair(entry: Any, root: Path) -> ImagePair:
+    """Pair of an entry; ValueError for one that cannot be meant."""
+    if not isinstance(entry, dict) or not {"fixed", "moving"} <= entry.keys():
+        raise ValueError("needs 'fixed' and 'moving'")
+    fixed, moving = (_inside(entry[role], root) for role in ("fixed", "moving"))
+    name = str(entry.get("name") or "").strip() or _field_name(fixed, moving)
+    if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+        raise ValueError(f"name '{name}' is no file name of letters, digits, '_', '-', '.'")
+    return ImagePair(fixed, moving, name)
+
+
+def _inside(text: Any, root: Path) -> Path:
+    """Path below the root; ValueError for anything that leads elsewhere."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"'{text}' is no file name")
+    relative = PurePosixPath(text.strip().replace("\\", "/"))
+    if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
+        raise ValueError(f"'{text}' leads out of {root}")
+    path = root / relative
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"'{text}' is a link that leads out of {root}")
+    return path
+
+
+def _field_name(fixed: Path, moving: Path) -> str:
+    numbers = [_NUMBERED.search(p.name) for p in (fixed, moving)]
+    if numbers[0] is None or numbers[1] is None:
+        return f"disp_{_stem(fixed)}_{_stem(moving)}"
+    (person_f, contrast_f), (person_m, contrast_m) = (n.groups() for n in numbers if n)
+    if contrast_f == contrast_m or (contrast_f, contrast_m) == _SHORT_ANYWAY:
+        return f"disp_{person_f}_{person_m}"
+    return f"disp_{person_f}_{contrast_f}_{person_m}_{contrast_m}"
+
+
+def _stem(path: Path) -> str:
+    ending = next((e for e in _IMAGE_ENDINGS if path.name.lower().endswith(e)), "")
+    return path.name[: len(path.name) - len(ending)]
+
+
+def _shared_names(pairs: list[ImagePair]) -> Iterator[str]:
+    for name, count in Counter(p.name for p in pairs).items():
+        if count > 1:
+            yield f"{count} pairs would be written to {name}.nii.gz"
+
+
+def _unusable_images(pairs: list[ImagePair], shape: Any) -> Iterator[str]:
+    """Problems of the images, each once."""
+    for path in dict.fromkeys(p for pair in pairs for p in (pair.fixed, pair.moving)):
+        try:
+            found = read_shape(path)
+        except InputError as error:
+            yield str(error)
+            continue
+        if shape is not None and found is not None and found[:3] != shape:
+            yield f"{path}: shape {found}, but the list states {shape}"
