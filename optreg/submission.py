@@ -22,7 +22,7 @@ from optreg.io.files import check_readable, check_writable
 from optreg.io.nifti import read_nifti, read_shape
 from optreg.metrics.folding import count_folds
 
-__all__ = ["check_submission", "fill_with_zeros", "pack"]
+__all__ = ["check_submission", "field_file", "fill_with_zeros", "names_in", "pack"]
 
 _SLACK = 1 << 20
 """Bytes by which a compressed field may be larger than its voxels."""
@@ -113,6 +113,51 @@ def check_submission(source: Path, dataset: Dataset, *, allow_folds: bool = Fals
             return _zip(archive, dataset, allow_folds)
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise InputError(f"{source}: is no zip that can be read ({error})") from error
+
+
+def names_in(source: Path) -> set[str]:
+    """File names of the fields in a folder or zip, wherever in the zip they are.
+
+    Raises
+    ------
+    InputError
+        `source` cannot be read.
+    """
+    if source.is_dir():
+        return {p.name for p in source.iterdir()}
+    check_readable(source)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            return set(_by_name(archive))
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError(f"{source}: is no zip that can be read ({error})") from error
+
+
+@contextmanager
+def field_file(source: Path, name: str) -> Iterator[Path]:
+    """The file of one field of a folder or zip; of a zip, unpacked for as long as it is used.
+
+    Raises
+    ------
+    InputError
+        It is not there, or damaged.
+    """
+    if source.is_dir():
+        yield source / name
+        return
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = _by_name(archive)
+            if name not in members:
+                raise InputError(f"{source}: holds no {name}")
+            with _unpacked(archive, members[name]) as path:
+                yield path
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
+        raise InputError(f"{source}: {name} cannot be unpacked ({error})") from error
+
+
+def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {PurePosixPath(i.filename).name: i for i in archive.infolist() if not i.is_dir()}
 
 
 def _zip(archive: zipfile.ZipFile, dataset: Dataset, allow_folds: bool) -> list[str]:

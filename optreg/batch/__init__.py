@@ -1,6 +1,6 @@
 """Many pairs: in parallel, resumable, one record a pair."""
 
-from optreg.batch.parallel import Cluster, Local, run_all
+from optreg.batch.parallel import Cluster, Local, each, run_all
 from optreg.batch.records import Records, discard_leftovers
 from optreg.batch.work import Job, done_before, register_pair
 
@@ -11,6 +11,7 @@ __all__ = [
     "Records",
     "discard_leftovers",
     "done_before",
+    "each",
     "register_pair",
     "run_all",
 ]

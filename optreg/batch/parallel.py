@@ -13,7 +13,7 @@ from optreg.batch.work import Job
 from optreg.errors import ConfigError, DeviceError
 from optreg.kernels import available_threads
 
-__all__ = ["Cluster", "Local", "run_all"]
+__all__ = ["Cluster", "Local", "each", "run_all"]
 
 _log = logging.getLogger("optreg")
 
@@ -90,6 +90,16 @@ class Cluster:
                 )
 
 
+def each(
+    function: Callable[[Any], Any], items: Sequence[Any], where: Local | Cluster
+) -> Iterator[Any]:
+    """Results of a function for all items, in the order in which they end."""
+    import joblib
+
+    with where.parallel() as parallel:
+        yield from parallel(joblib.delayed(function)(item) for item in items)
+
+
 def run_all(
     jobs: Sequence[Job], work: Callable[[Job], dict[str, Any]], where: Local | Cluster
 ) -> Iterator[dict[str, Any]]:
@@ -124,12 +134,9 @@ def _alone(
 def _until_a_crash(
     left: dict[str, Job], work: Callable[[Job], dict[str, Any]], where: Local | Cluster
 ) -> Iterator[dict[str, Any]]:
-    import joblib
-
-    with where.parallel() as parallel:
-        for record in parallel(joblib.delayed(work)(job) for job in list(left.values())):
-            del left[record["name"]]
-            yield record
+    for record in each(work, list(left.values()), where):
+        del left[record["name"]]
+        yield record
 
 
 def _dead_process() -> tuple[type[BaseException], ...]:

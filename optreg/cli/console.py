@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,7 @@ __all__ = [
     "example",
     "grid_text",
     "new_parser",
+    "pair_progress",
     "part",
     "print_table",
     "progress",
@@ -117,6 +118,33 @@ def progress(quiet: bool) -> Iterator[Reporter]:
             bar.refresh()
 
         yield report
+
+
+@contextmanager
+def pair_progress(
+    total: int, before: int, quiet: bool
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Progress over pairs on stderr: a bar with rate and remaining time on a terminal, else a line
+    each; nothing if quiet.
+
+    Yields a function that takes the record of each pair that has ended: ``name``, ``status``,
+    perhaps ``seconds``.
+    """
+    bars = _tqdm() if not quiet and sys.stderr.isatty() else None
+    if bars is not None:
+        with bars.tqdm(total=total, initial=before, unit="pair", file=sys.stderr) as bar:
+            yield lambda record: bar.update() and None
+        return
+    done = [before]
+
+    def line(record: Mapping[str, Any]) -> None:
+        done[0] += 1
+        took = f" {record['seconds']:.1f} s" if "seconds" in record else ""
+        if not quiet:
+            text = f"{done[0]}/{total} {record['name']} {record['status']}{took}"
+            print(text, file=sys.stderr, flush=True)
+
+    yield line
 
 
 def part(report: Reporter, low: float, high: float) -> Reporter:

@@ -8,8 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from optreg.cli.console import example, new_parser, print_table, require_together
-from optreg.cli.inputs import landmark_pair, load_labels, on_grid
+from optreg.cli import evaluate_many
+from optreg.cli.console import (
+    example,
+    new_parser,
+    print_table,
+    require_together,
+    thread_count,
+)
+from optreg.cli.inputs import add_dataset_options, landmark_pair, load_labels, on_grid
 from optreg.cli.outcome import json_text, metric_rows
 from optreg.grid import Grid
 
@@ -19,17 +26,22 @@ _log = logging.getLogger("optreg")
 
 _TEXT = """\
 Measures folding and smoothness, and with labels, landmarks or the inverse field also overlap,
-surface distance, landmark error and inverse consistency.
+surface distance, landmark error and inverse consistency: of one field, or with --fields of a whole
+submission, as the organizers of the challenge do; --output is then a folder.
 
 """ + example(
     "optreg evaluate --field result/disp.nii.gz --fixed fixed.nii.gz \\",
     "    --fixed-labels fixed_seg.nii.gz --moving-labels moving_seg.nii.gz --output metrics.json",
+    "optreg evaluate --fields submission.zip --dataset evaluation_config.json \\",
+    "    --labels labelsVal --landmarks landmarksVal --jobs 2 --output scores",
 )
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = new_parser(commands, "evaluate", "measure a displacement field", _TEXT)
-    parser.add_argument("--field", required=True, metavar="FIELD", help="field to judge")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--field", metavar="FIELD", help="field to judge")
+    what.add_argument("--fields", metavar="DIR|ZIP", help="fields of a dataset to judge")
     parser.add_argument("--inverse", metavar="FIELD", help="its inverse, for inverse consistency")
     parser.add_argument(
         "--fixed", metavar="IMAGE", help="fixed image; folding is counted where it is above 0"
@@ -47,12 +59,29 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         default=True,
         help="surface distance, the slowest of the metrics",
     )
-    parser.add_argument("--output", metavar="JSON", help="file for all numbers")
+    parser.add_argument("--output", metavar="JSON|DIR", help="file, or folder, for all numbers")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_dataset_options(parser, required=False)
+    many = parser.add_argument_group("with --fields")
+    many.add_argument("--labels", metavar="DIR", help="label maps, named as the images")
+    many.add_argument("--landmarks", metavar="DIR", help="their landmarks, label maps or CSV")
+    many.add_argument(
+        "--mask",
+        choices=("fixed", "moving"),
+        default="fixed",
+        help="image above 0 where folding counts: fixed in LUMIR 2025, moving in 2024",
+    )
+    many.add_argument("--jobs", type=thread_count, default=1, metavar="N", help="cases at a time")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.fields:
+        return evaluate_many.run(args)
+    return _run_one(args)
+
+
+def _run_one(args: argparse.Namespace) -> int:
     from optreg.io import load_image, read_field
     from optreg.io.files import check_writable, write_atomic
     from optreg.metrics import evaluate

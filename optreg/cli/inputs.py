@@ -57,12 +57,12 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+def add_dataset_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Options that name the pairs of a dataset."""
     group = parser.add_argument_group("dataset")
     group.add_argument(
         "--dataset",
-        required=True,
+        required=required,
         metavar="FILE",
         help="JSON of LUMIR / Learn2Reg, evaluation configuration, or CSV with fixed, moving",
     )

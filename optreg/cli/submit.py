@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from optreg.cli.console import example, new_parser, thread_count
+from optreg.cli.console import example, new_parser, pair_progress, thread_count
 from optreg.cli.inputs import add_dataset_options, add_engine_options, config_of, dataset_of
 from optreg.cli.outcome import json_text
 from optreg.errors import ConfigError, OutputError
@@ -102,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
     left = [job for job in jobs if not batch.done_before(job)]
     records: dict[str, dict[str, Any]] = {}
-    with _progress(len(jobs), len(jobs) - len(left), args.quiet) as ended:
+    with pair_progress(len(jobs), len(jobs) - len(left), args.quiet) as ended:
         for record in batch.run_all(left, batch.register_pair, where):
             records[record["name"]] = record
             ended(record)
@@ -169,31 +167,3 @@ def _print(summary: dict[str, Any], failed: list[dict[str, Any]], where: Path) -
     before = f" ({summary['done_before']} before)" if summary["done_before"] else ""
     print(f"{summary['done']} of {summary['pairs']} pairs done{before}, {len(failed)} failed")
     print(f"results in {where}")
-
-
-class _Ended(Protocol):
-    def __call__(self, record: dict[str, Any]) -> None: ...
-
-
-@contextmanager
-def _progress(total: int, before: int, quiet: bool) -> Iterator[_Ended]:
-    """A bar with rate and remaining time on a terminal, else a line a pair; nothing if quiet."""
-    import sys
-
-    if quiet:
-        yield lambda record: None
-    elif sys.stderr.isatty():
-        from tqdm import tqdm
-
-        with tqdm(total=total, initial=before, unit="pair", file=sys.stderr, smoothing=0.1) as bar:
-            yield lambda record: bar.update() and None
-    else:
-        done = [before]
-
-        def line(record: dict[str, Any]) -> None:
-            done[0] += 1
-            took = f"{record['seconds']:.1f} s" if "seconds" in record else ""
-            text = f"{done[0]}/{total} {record['name']} {record['status']} {took}"
-            print(text.rstrip(), file=sys.stderr, flush=True)
-
-        yield line

@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -53,11 +53,15 @@ class ImagePair:
         Of the field, without its ending: ``disp_FFFF_MMMM`` in the challenge, with the contrasts
         (``disp_FFFF_ffff_MMMM_mmmm``) where they differ. The challenge keeps the short name for
         fixed 0000 and moving 0001.
+    group : str
+        Part of the dataset: as the list says (``group``), else "multi-modal" where the contrasts
+        differ, else "".
     """
 
     fixed: Path
     moving: Path
     name: str
+    group: str = ""
 
     @property
     def file_name(self) -> str:
@@ -80,6 +84,9 @@ class Dataset:
         Of every image, where the list states it.
     labels : tuple of int, or None
         To be judged, where the list is an evaluation configuration.
+    metrics : dict of str to str
+        What an evaluation configuration asks for ("dice", "hd95", "tre", "ndv", "sdlogj"), and
+        what it calls that.
     """
 
     path: Path
@@ -87,6 +94,7 @@ class Dataset:
     pairs: tuple[ImagePair, ...]
     shape: tuple[int, int, int] | None = None
     labels: tuple[int, ...] | None = None
+    metrics: dict[str, str] = field(default_factory=dict)
 
 
 def read_dataset(
@@ -99,7 +107,7 @@ def read_dataset(
     path : path
         ``.json``: dataset of LUMIR / Learn2Reg (``validation: [{fixed, moving}, ...]``,
         ``tensorImageShape``) or evaluation configuration (``eval_pairs``, ``expected_shape``).
-        ``.csv``: a table with columns ``fixed``, ``moving`` and perhaps ``name``.
+        ``.csv``: a table with columns ``fixed``, ``moving`` and perhaps ``name``, ``group``.
     images : path, optional
         Folder that the names in the list are relative to; without it, that of the list.
     split : str
@@ -146,17 +154,19 @@ def _read_json(path: Path, split: str) -> dict[str, Any]:
         lists = [k for k, v in content.items() if isinstance(v, list) and k != "evaluation_methods"]
         raise DatasetError(path, [f"has no list '{key}'; there are: {', '.join(lists) or 'none'}"])
     stated = content.get("expected_shape") or (content.get("tensorImageShape") or {}).get("0")
-    labels = None
+    labels, metrics = None, {}
     for method in content.get("evaluation_methods") or []:
-        if isinstance(method, dict) and method.get("metric") == "dice":
-            labels = method.get("labels")
+        if isinstance(method, dict) and "metric" in method:
+            metrics[str(method["metric"])] = str(method.get("name") or method["metric"])
+            labels = method.get("labels", labels)
     try:
         shape = None if stated is None else tuple(int(n) for n in stated[:3])
         labels = None if labels is None else tuple(int(n) for n in labels)
     except (TypeError, ValueError) as error:
         raise DatasetError(path, [f"shape or labels are no whole numbers ({error})"]) from error
     name = str(content.get("name") or path.stem)
-    return {"entries": entries, "name": name, "shape": shape, "labels": labels}
+    found = {"entries": entries, "name": name, "shape": shape}
+    return {**found, "labels": labels, "metrics": metrics}
 
 
 def _read_table(path: Path, split: str) -> dict[str, Any]:
@@ -167,7 +177,7 @@ def _read_table(path: Path, split: str) -> dict[str, Any]:
         raise DatasetError(path, [f"is no table ({error})"]) from error
     if rows and not {"fixed", "moving"} <= rows[0].keys():
         raise DatasetError(path, ["has no columns 'fixed' and 'moving'"])
-    return {"entries": rows, "name": path.stem, "shape": None, "labels": None}
+    return {"entries": rows, "name": path.stem, "shape": None}
 
 
 def _pair(entry: Any, root: Path) -> ImagePair:
@@ -178,7 +188,9 @@ def _pair(entry: Any, root: Path) -> ImagePair:
     name = str(entry.get("name") or "").strip() or _field_name(fixed, moving)
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
         raise ValueError(f"name '{name}' is no file name of letters, digits, '_', '-', '.'")
-    return ImagePair(fixed, moving, name)
+    contrasts = [match[2] for p in (fixed, moving) if (match := _NUMBERED.search(p.name))]
+    group = "multi-modal" if len(set(contrasts)) == 2 else ""
+    return ImagePair(fixed, moving, name, str(entry.get("group") or "").strip() or group)
 
 
 def _inside(text: Any, root: Path) -> Path:

@@ -1,0 +1,191 @@
+"""Scores of a submission: every case by the challenge's metrics, and their aggregates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import optreg
+from optreg.errors import InputError
+from optreg.grid import Grid
+from optreg.io import load_image, read_field, read_landmarks
+from optreg.io.datasets import Dataset, ImagePair
+from optreg.metrics import evaluate, tre_labels, tre_points
+from optreg.submission import field_file
+
+__all__ = ["METRICS", "Case", "aggregate", "organizers_layout", "score"]
+
+METRICS = (
+    "dice",
+    "dice_without_background",
+    "hd95",
+    "tre",
+    "tre_points",
+    "ndv",
+    "folded_voxels",
+    "sdlogj",
+    "sdlogj_evaluator",
+)
+"""Numbers of a case: overlap; surface distance and landmark error in mm, by label maps as the
+challenge has it and point by point; non-diffeomorphic volume in percent; roughness, and as the
+challenge's evaluator computes it."""
+
+_LOW_IS_BETTER = {"hd95", "tre", "tre_points", "ndv", "folded_voxels", "sdlogj", "sdlogj_evaluator"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pair, its field, and what there is to judge it by.
+
+    Attributes
+    ----------
+    pair : ImagePair
+    fields : Path
+        Folder or zip that holds the field.
+    labels, landmarks : Path, optional
+        Folders with the label maps, and with label maps or tables of the landmarks, under the
+        names of the images.
+    label_list : tuple of int, optional
+        Labels that count; without it, all that occur.
+    mask : {"fixed", "moving"}
+        Where folding is counted: the fixed image is above 0 (LUMIR 2025) or the moving one (2024).
+    hd95 : bool
+        Whether to compute surface distances, which take longest.
+    """
+
+    pair: ImagePair
+    fields: Path
+    labels: Path | None = None
+    landmarks: Path | None = None
+    label_list: tuple[int, ...] | None = None
+    mask: str = "fixed"
+    hd95: bool = True
+
+
+def score(case: Case) -> dict[str, Any]:
+    """Numbers of a case.
+
+    Returns
+    -------
+    dict
+        ``name``, ``group``, those of `METRICS` for which there was input, ``per_label``
+        (label -> Dice and HD95), ``vanished`` (landmarks that the field removed). A case that
+        cannot be judged has ``error`` instead.
+    """
+    found: dict[str, Any] = {"name": case.pair.name, "group": case.pair.group}
+    try:
+        return found | _scored(case)
+    except (InputError, MemoryError) as error:
+        return found | {"error": " ".join(str(error).split()) or "out of memory"}
+
+
+def _scored(case: Case) -> dict[str, Any]:
+    fixed = load_image(case.pair.fixed, nan_to=0.0)
+    with field_file(case.fields, case.pair.file_name) as path:
+        field = read_field(path, fixed.grid)
+    if field.disp.shape[1:] != fixed.shape:
+        raise InputError(
+            f"{case.pair.file_name}: field for {field.disp.shape[1:]}, the image is {fixed.shape}"
+        )
+    masked = fixed if case.mask == "fixed" else load_image(case.pair.moving, nan_to=0.0)
+    given: dict[str, Any] = {"fixed_mask": masked.data > 0, "spacing": tuple(fixed.grid.spacing)}
+    maps = _beside(case.pair, case.labels, ".nii.gz")
+    if maps:
+        given["fixed_labels"], given["moving_labels"] = (load_image(p).data for p in maps)
+        given |= {"labels": case.label_list, "hd95": case.hd95}
+    result = evaluate(field.disp, **given)
+    numbers: dict[str, Any] = {
+        "ndv": result["folding"]["ndv_percent"],
+        "folded_voxels": result["folding"]["folded_voxels"],
+        "sdlogj": result["smoothness"]["sdlogj"],
+        "sdlogj_evaluator": result["smoothness"]["sdlogj_evaluator"],
+    }
+    if "dice" in result:
+        numbers["dice"] = result["dice"]["mean"]
+        numbers["dice_without_background"] = result["dice"]["mean_without_background"]
+        per_label = {k: [v] for k, v in result["dice"]["per_label"].items()}
+        if "hd95" in result:
+            numbers["hd95"] = result["hd95"]["mean_mm"]
+            for label, value in result["hd95"]["per_label_mm"].items():
+                per_label[label].append(value)
+        numbers["per_label"] = per_label
+    return numbers | _landmark_errors(case, field.disp, fixed.grid)
+
+
+def _landmark_errors(case: Case, disp: np.ndarray, grid: Grid) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    spacing = tuple(grid.spacing)
+    maps = _beside(case.pair, case.landmarks, ".nii.gz")
+    if maps:
+        errors = tre_labels(disp, *(load_image(p).data for p in maps), spacing=spacing)
+        numbers |= {"tre": errors.mean_mm, "vanished": list(errors.vanished)}
+    tables = _beside(case.pair, case.landmarks, ".csv")
+    if tables:
+        moving_grid = load_image(case.pair.moving, nan_to=0.0).grid
+        fixed, moving = (
+            read_landmarks(p, g) for p, g in zip(tables, (grid, moving_grid), strict=True)
+        )
+        common = [name for name in fixed.names if name in moving.names]
+        rows = [[points.names.index(name) for name in common] for points in (fixed, moving)]
+        points = fixed.vox[rows[0]], grid.world_to_voxel(moving.mm[rows[1]])
+        numbers["tre_points"] = tre_points(disp, *points, spacing=spacing).mean_mm
+    return numbers
+
+
+def _beside(pair: ImagePair, folder: Path | None, suffix: str) -> list[Path]:
+    """Files of both images in a folder; empty unless both are there."""
+    if folder is None:
+        return []
+    stems = (p.name.removesuffix(".gz").removesuffix(".nii") for p in (pair.fixed, pair.moving))
+    paths = [folder / f"{stem}{suffix}" for stem in stems]
+    return paths if all(p.is_file() for p in paths) else []
+
+
+def aggregate(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean, standard deviation and 30th percentile ("30") of every metric over the cases.
+
+    The percentile is of the worse end: the 70th where low values are better.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for metric in METRICS:
+        values = [c[metric] for c in cases if c.get(metric) is not None]
+        values = [v for v in values if np.isfinite(v)]
+        if values:
+            found[metric] = {
+                "mean": float(np.mean(values)),
+                "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+                "30": float(np.percentile(values, 70 if metric in _LOW_IS_BETTER else 30)),
+                "n": len(values),
+            }
+    return found
+
+
+def organizers_layout(dataset: Dataset, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Content of ``metrics.json``: ``name``, ``aggregates`` (statistic -> metric), ``cases``
+    (metric -> pair), ``groups``, ``eval_version``; metrics have the names of the configuration.
+    """
+
+    def by_statistic(chosen: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+        numbers = aggregate(chosen)
+        return {
+            statistic: {title(metric): values[statistic] for metric, values in numbers.items()}
+            for statistic in ("mean", "std", "30")
+        }
+
+    def title(metric: str) -> str:
+        return dataset.metrics.get(metric, metric)
+
+    groups = sorted({c["group"] for c in cases if c["group"]})
+    shown = [m for m in METRICS if any(c.get(m) is not None for c in cases)]
+    return {
+        "name": dataset.name,
+        "aggregates": by_statistic(cases),
+        "groups": {g: by_statistic([c for c in cases if c["group"] == g]) for g in groups},
+        "cases": {title(m): {c["name"]: c.get(m) for c in cases} for m in shown},
+        "errors": {c["name"]: c["error"] for c in cases if "error" in c},
+        "eval_version": f"optreg {optreg.__version__}",
+    }
