@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,34 +20,15 @@ from joblib.externals.loky import get_reusable_executor
 from optreg import batch, cli
 from optreg.batch.records import file_hash
 from optreg.config import RegistrationConfig
-from optreg.io import load_image, read_field, save_image
+from optreg.io import load_image, read_field
 from optreg.io.datasets import read_dataset
 from optreg.submission import check_submission
 from optreg.transform import DisplacementField
 
 CONFIG = RegistrationConfig.from_dict(
-    {
-        "preset": "fast",
-        "continuous": {"iterations": [8, 4, 1]},
-    }
+    {"preset": "fast", "continuous": {"iterations": [8, 4, 1]}},
 )
 NAMES = ("disp_0002_0001", "disp_0003_0001", "disp_0004_0001", "disp_0005_0001")
-
-
-@pytest.fixture(scope="session")
-def images(blobs, smooth_disp, tmp_path_factory):
-    """Dataset of four pairs with one moving image."""
-    folder = tmp_path_factory.mktemp("images")
-    save_image(folder / "X_0001_0000.nii.gz", blobs.data, blobs.grid)
-    for i in range(2, 6):
-        field = DisplacementField((0.2 * i * smooth_disp).astype(np.float32), blobs.grid)
-        save_image(folder / f"X_000{i}_0000.nii.gz", field.apply(blobs).data, blobs.grid)
-    pairs = [
-        {"fixed": f"X_000{i}_0000.nii.gz", "moving": "X_0001_0000.nii.gz"} for i in range(2, 6)
-    ]
-    (folder / "d.json").write_text(json.dumps({"name": "four", "validation": pairs}))
-    (folder / "fast.toml").write_text(CONFIG.to_toml())
-    return folder
 
 
 def submit(images, output, *more):
@@ -62,14 +44,6 @@ def hashes(output):
 
 def records(output):
     return {p.stem: json.loads(p.read_text()) for p in sorted((output / "records").iterdir())}
-
-
-@pytest.fixture(scope="session")
-def undisturbed(images, tmp_path_factory):
-    """Output folder of a whole run, one pair after the other."""
-    output = tmp_path_factory.mktemp("out") / "a"
-    assert submit(images, output, "--quiet") == 0
-    return output
 
 
 def test_a_whole_run(images, undisturbed):
@@ -249,7 +223,8 @@ def test_killed_at_any_moment_and_started_again(images, undisturbed, tmp_path):
         )
         time.sleep(whole * rng.uniform(0.2, 1.0))
         killed += run.poll() is None
-        os.killpg(run.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it was done already
+            os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         for field in (output / "submission").glob("*.nii.gz"):
             assert file_hash(field) == hashes(undisturbed)[field.name]
