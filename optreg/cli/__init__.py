@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from optreg.cli import (
     apply,
     check_submission,
+    compare,
     console,
     demo,
     evaluate,
@@ -26,7 +27,7 @@ from optreg.errors import OptregError
 
 __all__ = ["main", "make_parser"]
 
-_COMMANDS = (demo, register, apply, evaluate, submit, check_submission, info)
+_COMMANDS = (demo, register, apply, evaluate, submit, check_submission, compare, info)
 _DEVICE, _INTERRUPTED = 4, 130
 
 _DESCRIPTION = """\

@@ -1,0 +1,190 @@
+"""Methods side by side: the scores of each on the same cases, and what their differences mean."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from optreg.batch.scoring import METRICS
+from optreg.errors import InputError
+from optreg.io.files import check_readable
+from optreg.metrics.statistics import (
+    Effect,
+    corrected_p_values,
+    paired_effect,
+    significance_scores,
+    validation_scores,
+)
+
+__all__ = ["HIGHER_IS_BETTER", "TITLES", "Comparison", "Method", "read_scores"]
+
+HIGHER_IS_BETTER = {metric: metric.startswith("dice") for metric in METRICS}
+
+TITLES = {
+    "dice": ("Dice", 4),
+    "dice_without_background": ("Dice, no background", 4),
+    "hd95": ("HD95, mm", 3),
+    "tre": ("TRE, mm", 3),
+    "tre_points": ("TRE (points), mm", 3),
+    "ndv": ("NDV, %", 5),
+    "folded_voxels": ("folded voxels", 1),
+    "sdlogj": ("SDlogJ", 4),
+    "sdlogj_evaluator": ("SDlogJ (evaluator)", 4),
+}
+"""What each metric is called, and its decimals."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """Scores of one method.
+
+    Attributes
+    ----------
+    name : str
+    cases : mapping
+        Pair -> metric -> value.
+    labels : mapping
+        Pair -> label -> Dice.
+    """
+
+    name: str
+    cases: Mapping[str, Mapping[str, float]]
+    labels: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+
+def read_scores(name: str, folder: Path) -> Method:
+    """Scores from the folder that ``optreg evaluate --fields ... --output`` wrote.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    cases: dict[str, dict[str, float]] = {}
+    for row in _rows(folder / "cases.csv", {"pair"}):
+        values = {m: float(row[m]) for m in METRICS if row.get(m)}
+        cases[row["pair"]] = {m: v for m, v in values.items() if math.isfinite(v)}
+    if not cases:
+        raise InputError(f"{folder / 'cases.csv'}: holds no case")
+    labels: dict[str, dict[int, float]] = {}
+    if (folder / "labels.csv").is_file():
+        for row in _rows(folder / "labels.csv", {"pair", "label", "dice"}):
+            if row["dice"]:
+                labels.setdefault(row["pair"], {})[int(row["label"])] = float(row["dice"])
+    return Method(name, cases, labels)
+
+
+def _rows(path: Path, needed: set[str]) -> list[dict[str, str]]:
+    check_readable(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no table ({error})") from error
+    if rows and not needed <= rows[0].keys():
+        raise InputError(f"{path}: has no columns {', '.join(sorted(needed))}")
+    return rows
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods on the cases that all of them have; the first one is the reference.
+
+    Parameters
+    ----------
+    methods : tuple of Method
+        At least two, with at least one case in common.
+
+    Raises
+    ------
+    InputError
+        There is nothing to compare.
+    """
+
+    methods: tuple[Method, ...]
+
+    def __post_init__(self) -> None:
+        names = [method.name for method in self.methods]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise InputError("two or more methods with different names are needed")
+        if not self.pairs:
+            raise InputError(f"{', '.join(names)}: no pair that all of them have")
+
+    @cached_property
+    def pairs(self) -> tuple[str, ...]:
+        """Cases that every method has."""
+        common = set.intersection(*(set(method.cases) for method in self.methods))
+        return tuple(pair for pair in self.methods[0].cases if pair in common)
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that every method has for one case at least."""
+        return tuple(m for m in METRICS if self.cases_of(m))
+
+    def cases_of(self, metric: str) -> tuple[str, ...]:
+        """Cases for which every method has a metric."""
+        return tuple(p for p in self.pairs if all(metric in m.cases[p] for m in self.methods))
+
+    def values(self, metric: str) -> dict[str, np.ndarray]:
+        """Method -> values of the common cases."""
+        pairs = self.cases_of(metric)
+        return {m.name: np.array([m.cases[p][metric] for p in pairs]) for m in self.methods}
+
+    @cached_property
+    def means(self) -> dict[str, dict[str, float]]:
+        """Method -> metric -> mean."""
+        table: dict[str, dict[str, float]] = {method.name: {} for method in self.methods}
+        for metric in self.metrics:
+            for name, values in self.values(metric).items():
+                table[name][metric] = float(values.mean())
+        return table
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Score of the LUMIR validation board."""
+        return validation_scores(self.means, HIGHER_IS_BETTER)
+
+    @cached_property
+    def ranks(self) -> dict[str, float]:
+        """Geometric mean of the significance-based ranks over the metrics of the challenge."""
+        counted = [m for m in ("dice", "hd95", "tre", "ndv") if m in self.metrics]
+        each = [significance_scores(self.values(m), HIGHER_IS_BETTER[m]) for m in counted]
+        return {
+            m.name: float(np.exp(np.mean([np.log(r[m.name]) for r in each]))) if each else math.nan
+            for m in self.methods
+        }
+
+    @cached_property
+    def ordered(self) -> list[str]:
+        """Methods, best score first; where there are no scores, by Dice."""
+        keys = self.scores
+        if any(math.isnan(value) for value in keys.values()):
+            keys = {name: means.get("dice", 0.0) for name, means in self.means.items()}
+        return sorted(keys, key=lambda name: -keys[name])
+
+    def p_values(self, metric: str) -> dict[tuple[str, str], float]:
+        """Corrected p-values of all pairs of methods."""
+        return corrected_p_values(self.values(metric))
+
+    def effects(self, metric: str) -> dict[str, Effect]:
+        """Other method -> effect size of the reference against it; positive: reference better."""
+        values, sign = self.values(metric), 1 if HIGHER_IS_BETTER[metric] else -1
+        reference = sign * values[self.methods[0].name]
+        return {m.name: paired_effect(reference, sign * values[m.name]) for m in self.methods[1:]}
+
+    def label_differences(self, other: str) -> dict[int, float]:
+        """Label -> mean Dice of the reference minus that of another method, most gained first."""
+        theirs = next(m for m in self.methods if m.name == other).labels
+        found: dict[int, list[float]] = {}
+        for pair, values in self.methods[0].labels.items():
+            for label, value in values.items():
+                if label in theirs.get(pair, {}):
+                    found.setdefault(label, []).append(value - theirs[pair][label])
+        means = {label: float(np.mean(values)) for label, values in found.items()}
+        return dict(sorted(means.items(), key=lambda item: -item[1]))

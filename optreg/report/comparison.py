@@ -1,0 +1,198 @@
+"""The page of a comparison, and its tables for a paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from datetime import date
+from html import escape
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from optreg import __version__
+from optreg.compare import HIGHER_IS_BETTER, TITLES, Comparison
+from optreg.report import comparison_figures as figures
+
+__all__ = ["csv_table", "latex_table", "page"]
+
+_SHOWN_LABELS, _SHOWN_CASES = 8, 5
+
+
+def page(comparison: Comparison, title: str) -> str:
+    """One HTML file that works offline: tables and figures."""
+    style = resources.files("optreg.report").joinpath("style.css").read_text(encoding="utf-8")
+    reference = comparison.methods[0].name
+    cards = [
+        ("Means", f"± standard deviation over {len(comparison.pairs)} pairs that all methods have",
+         _summary(comparison)),
+        ("Effect sizes", f"Cohen's d of paired differences, 95 % bootstrap interval; positive: "
+         f"{reference} is better", _effects(comparison)),
+        ("Significance", "Wilcoxon signed-rank tests, Bonferroni-corrected",
+         "".join(figures.significance(comparison, m) for m in _tested(comparison))),
+        ("Distributions", "one mark per pair", figures.boxes(comparison)),
+        ("Dice against roughness", "smoother is to the left", figures.scatter(comparison)),
+        ("Structures", f"mean Dice of {reference} minus that of the best other method",
+         _structures(comparison)),
+        ("Pairs", f"Dice of {reference} minus that of the best other method",
+         _extremes(comparison)),
+    ]  # fmt: skip
+    body = "".join(
+        f'<section class="card"><div class="head"><h2>{head}</h2><p>{escape(text)}</p></div>'
+        f"{content}</section>"
+        for head, text, content in cards
+        if content
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}'
+        ".wide{overflow-x:auto}.wide td,.wide th{white-space:nowrap;text-align:right;"
+        "padding:3px 10px}"
+        ".wide td:first-child,.wide th:first-child{text-align:left}.best{font-weight:700}"
+        ".card img{max-width:100%;height:auto}</style></head><body><main>"
+        f'<div class="hero"><h1>{escape(title)}</h1></div>{body}</main>'
+        f"<footer><p>optreg {escape(__version__)}, {date.today().isoformat()}</p></footer>"
+        "</body></html>"
+    )
+
+
+def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]], list[set[str]]]:
+    """Header, rows of text, and who is best in each column."""
+    header, columns, best = ["method"], [], []
+    names = comparison.ordered
+    for metric in comparison.metrics:
+        title, digits = TITLES[metric]
+        header.append(title)
+        values = comparison.values(metric)
+        columns.append(
+            [f"{values[n].mean():.{digits}f} ± {values[n].std():.{digits}f}" for n in names]
+        )
+        means = {n: comparison.means[n][metric] for n in names}
+        top = max(means.values()) if HIGHER_IS_BETTER[metric] else min(means.values())
+        best.append({n for n, v in means.items() if v == top})
+    for title, numbers in (("score", comparison.scores), ("rank", comparison.ranks)):
+        if not any(math.isnan(v) for v in numbers.values()):
+            header.append(title)
+            columns.append([f"{numbers[n]:.3f}" for n in names])
+            best.append({n for n in names if numbers[n] == max(numbers.values())})
+    return header, [[n, *cells] for n, *cells in zip(names, *columns, strict=True)], best
+
+
+def _summary(comparison: Comparison) -> str:
+    header, rows, best = _cells(comparison)
+    marked = [
+        [row[0], *((cell, row[0] in best[i]) for i, cell in enumerate(row[1:]))] for row in rows
+    ]
+    return _html_table(header, marked) + (
+        "<p>score: LUMIR validation board, metrics scaled to 0..1 over these methods (1/6 Dice, "
+        "1/6 HD95, 1/3 TRE, 1/3 NDV; of what is missing, the others take the part). rank: 0.1 to "
+        "1, by how many methods are beaten significantly.</p>"
+    )
+
+
+def _html_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    def cell(value: Any) -> str:
+        text, best = value if isinstance(value, tuple) else (value, False)
+        return f'<td class="best">{escape(text)}</td>' if best else f"<td>{escape(text)}</td>"
+
+    head = "".join(f"<th>{escape(text)}</th>" for text in header)
+    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>{body}</table></div>'
+
+
+def _effects(comparison: Comparison) -> str:
+    metrics = [m for m in ("dice", "hd95", "tre", "sdlogj") if m in comparison.metrics]
+    columns = [comparison.effects(m) for m in metrics]
+    rows = []
+    for method in comparison.methods[1:]:
+        found = [column[method.name] for column in columns]
+        cells = [f"{d:+.2f} [{low:+.2f}, {high:+.2f}]" for d, low, high in found]
+        rows.append([method.name, *cells])
+    return _html_table(["against", *(TITLES[m][0] for m in metrics)], rows) if metrics else ""
+
+
+def _tested(comparison: Comparison) -> list[str]:
+    return [
+        m
+        for m in ("dice", "hd95", "tre")
+        if m in comparison.metrics and len(comparison.cases_of(m)) > 1
+    ]
+
+
+def _rival(comparison: Comparison) -> str | None:
+    """The best of the others, by Dice."""
+    others = [m.name for m in comparison.methods[1:]]
+    if "dice" not in comparison.metrics:
+        return None
+    return max(others, key=lambda n: comparison.means[n]["dice"])
+
+
+def _structures(comparison: Comparison) -> str:
+    rival = _rival(comparison)
+    found = list(comparison.label_differences(rival).items()) if rival else []
+    if not found:
+        return ""
+    shown = found
+    if len(found) > 2 * _SHOWN_LABELS:
+        shown = [*found[:_SHOWN_LABELS], *found[-_SHOWN_LABELS:]]
+    better = sum(value > 0 for _, value in found)
+    text = f"<p>Better than {escape(str(rival))} in {better} of {len(found)} structures.</p>"
+    return text + _html_table(["label", "difference"], [[str(k), f"{v:+.4f}"] for k, v in shown])
+
+
+def _extremes(comparison: Comparison) -> str:
+    rival = _rival(comparison)
+    if rival is None:
+        return ""
+    values = comparison.values("dice")
+    difference = values[comparison.methods[0].name] - values[rival]
+    order = np.argsort(-difference)
+    pairs = comparison.cases_of("dice")
+    chosen = order
+    if len(order) > 2 * _SHOWN_CASES:
+        chosen = np.concatenate([order[:_SHOWN_CASES], order[-_SHOWN_CASES:]])
+    first = comparison.methods[0].name
+    rows = [
+        [pairs[i], f"{values[first][i]:.4f}", f"{values[rival][i]:.4f}", f"{difference[i]:+.4f}"]
+        for i in chosen
+    ]
+    return _html_table(["pair", first, rival, "difference"], rows)
+
+
+def csv_table(comparison: Comparison) -> str:
+    """Means, scores and ranks: a row a method."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "pairs", *comparison.metrics, "score", "rank"])
+    for name in comparison.ordered:
+        means = [comparison.means[name][m] for m in comparison.metrics]
+        row = [name, len(comparison.pairs), *means, comparison.scores[name], comparison.ranks[name]]
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def latex_table(comparison: Comparison) -> str:
+    """The table of means for a paper (package booktabs), the best of each column bold."""
+    header, rows, best = _cells(comparison)
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(cells) + r" \\"
+
+    def safe(text: str) -> str:
+        for character in "&%_#$":
+            text = text.replace(character, "\\" + character)
+        return text.replace("±", r"$\pm$")
+
+    body = [
+        line([safe(row[0]), *(rf"\textbf{{{safe(cell)}}}" if row[0] in best[i] else safe(cell)
+                              for i, cell in enumerate(row[1:]))])
+        for row in rows
+    ]  # fmt: skip
+    return "\n".join(
+        [rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", r"\toprule",
+         line([safe(text) for text in header]), r"\midrule", *body, r"\bottomrule",
+         r"\end{tabular}", ""]
+    )  # fmt: skip
