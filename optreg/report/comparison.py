@@ -20,6 +20,9 @@ from optreg.report import comparison_figures as figures
 __all__ = ["csv_table", "latex_table", "page"]
 
 _SHOWN_LABELS, _SHOWN_CASES = 8, 5
+_WITHOUT_SPREAD = ("ndv", "folded_voxels")
+_LEAST_PAIRS = 6
+"""With fewer, no two-sided signed-rank test can fall below 0.05."""
 
 
 def page(comparison: Comparison, title: str) -> str:
@@ -31,7 +34,9 @@ def page(comparison: Comparison, title: str) -> str:
          _summary(comparison)),
         ("Effect sizes", f"Cohen's d of paired differences, 95 % bootstrap interval; positive: "
          f"{reference} is better", _effects(comparison)),
-        ("Significance", "Wilcoxon signed-rank tests, Bonferroni-corrected",
+        ("Significance", "Wilcoxon signed-rank tests, Bonferroni-corrected" + (
+            f"; of {len(comparison.pairs)} pairs, nothing can be significant"
+            if len(comparison.pairs) < _LEAST_PAIRS else ""),
          "".join(figures.significance(comparison, m) for m in _tested(comparison))),
         ("Distributions", "one mark per pair", figures.boxes(comparison)),
         ("Dice against roughness", "smoother is to the left", figures.scatter(comparison)),
@@ -64,12 +69,13 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]], list[set
     header, columns, best = ["method"], [], []
     names = comparison.ordered
     for metric in comparison.metrics:
+        if metric == "sdlogj_evaluator":  # says little; it is in the CSV table
+            continue
         title, digits = TITLES[metric]
         header.append(title)
         values = comparison.values(metric)
-        columns.append(
-            [f"{values[n].mean():.{digits}f} ± {values[n].std():.{digits}f}" for n in names]
-        )
+        pattern = "{0:.{2}f}" if metric in _WITHOUT_SPREAD else "{0:.{2}f} ± {1:.{2}f}"
+        columns.append([pattern.format(values[n].mean(), values[n].std(), digits) for n in names])
         means = {n: comparison.means[n][metric] for n in names}
         top = max(means.values()) if HIGHER_IS_BETTER[metric] else min(means.values())
         best.append({n for n, v in means.items() if v == top})

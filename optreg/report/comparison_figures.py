@@ -24,8 +24,8 @@ def significance(comparison: Comparison, metric: str) -> str:
 
     names = comparison.ordered
     p_values = comparison.p_values(metric)
-    side = max(3.2, 0.42 * len(names) + 1.6)
-    figure, axes = _figure(side + 1.2, side)
+    side = 0.36 * len(names) + 1.1
+    figure, axes = _figure(side + 1.4, max(side, 1.9))
     for i, a in enumerate(names):
         for j, b in enumerate(names):
             if j > i:
@@ -45,8 +45,9 @@ def significance(comparison: Comparison, metric: str) -> str:
     ]
     words = [*(w for _, w, _ in _LEVELS), _NOT_SIGNIFICANT[0]]
     axes.legend(
-        key, words, title=f"{TITLES[metric][0]}: p", loc="lower left", frameon=False, fontsize=8
-    )
+        key, words, title=f"{TITLES[metric][0]}: p", loc="upper left", bbox_to_anchor=(1.02, 1),
+        frameon=False, fontsize=8, title_fontsize=8,
+    )  # fmt: skip
     return _image(figure, f"Significance of the differences in {TITLES[metric][0]}")
 
 
@@ -85,6 +86,7 @@ def scatter(comparison: Comparison) -> str:
             name, (means["sdlogj"], means["dice"]), xytext=(6, 3), textcoords="offset points",
             fontsize=8,
         )  # fmt: skip
+    axes.margins(x=0.15, y=0.1)  # names stand to the right of their points
     axes.set(xlabel="SDlogJ (rougher to the right)", ylabel="Dice")
     axes.grid(alpha=0.3)
     return _image(figure, "Mean Dice against SDlogJ")

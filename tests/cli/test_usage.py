@@ -10,7 +10,9 @@ from optreg import cli
 
 # The processes started here find the package where this one did, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-COMMANDS = ("demo", "register", "apply", "evaluate", "info")
+COMMANDS = (
+    "demo", "register", "apply", "evaluate", "submit", "check-submission", "compare", "info",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
