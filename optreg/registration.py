@@ -160,10 +160,11 @@ def _registered(
             pair = features.channels(fixed_cut, searched, chosen, config, backend)
         history: list[dict[str, Any]] = []
         with clock.stage("refine") as inside:
-            refined = _refine(pair, chosen, config, backend, history, inside)
+            *refined, finite = _refine(pair, chosen, config, backend, history, inside)
+        del pair, fixed_cut, moving_cut, searched  # room for what follows
         with clock.stage("finish"):
-            fields, repaired = _finish(refined[:2], search, start, box, config, backend)
-        status = Status.CONVERGED if refined[2] else Status.DIVERGED
+            fields, repaired = _finish(refined, search, start, box, config, backend)
+        status = Status.CONVERGED if finite else Status.DIVERGED
         result = Registration.assemble(
             fixed, moving, fields, status, history, config, chosen, repaired, backend
         )
@@ -261,7 +262,7 @@ def _refine(
 
 
 def _finish(
-    pair: tuple[Any, Any],
+    fields: list[Any],
     search: tuple[Any, Any] | None,
     start: DisplacementField | None,
     box: Box,
@@ -270,7 +271,7 @@ def _finish(
 ) -> tuple[tuple[Any, Any], int]:
     """Displacement and inverse on the full grid, free of folds, as they will be exported."""
     k = backend.kernels
-    forward, inverse = pair
+    inverse, forward = fields.pop(), fields.pop()  # so that nobody else holds them
     for _ in range(config.continuous.finest.bit_length() - 1):
         forward, inverse = k.upsample(forward, 2.0), k.upsample(inverse, 2.0)
     if search is not None:

@@ -136,13 +136,15 @@ def refine(
     xp, k = backend.xp, backend.kernels
     total = max(sum(n * 8**i for i, n in enumerate(config.iterations)), 1)
     done, finite = 0, True
+    coarser: tuple[Any, ...] = ()
 
     def solve(level: int, volumes: Any, fields: tuple[Any, ...]) -> tuple[Any, ...]:
-        nonlocal done, finite
+        nonlocal done, finite, coarser
         if not (finite and config.iterations[level]):
-            return joined(level, fields)
+            coarser = joined(level, fields)
+            return coarser
         work = _Level(level, volumes, terms[level], config, backend)
-        moved, values = [f.copy() for f in fields], []
+        moved, values = list(fields), []
         for iteration in range(config.iterations[level]):
             values.append(work.iterate(moved, iteration))
             done += 8**level
@@ -156,8 +158,11 @@ def refine(
         if not all(bool(xp.isfinite(f).all()) for f in moved):
             _log.warning("refinement diverged on level %d; the level before it is kept", level)
             finite = False
-            return joined(level, fields)
-        return joined(level, tuple(moved))
+            # The fields have been changed in place: what they were comes from the coarser ones.
+            undone = [k.upsample(f, 2.0) for f in coarser] or [xp.zeros_like(f) for f in fields]
+            return joined(level, tuple(undone))
+        coarser = joined(level, tuple(moved))
+        return coarser
 
     def joined(level: int, fields: tuple[Any, ...]) -> tuple[Any, ...]:
         """The whole field instead of its halves where the next level is the one-sided one."""
