@@ -40,8 +40,11 @@ def _cache_enabled() -> bool:
 
 CACHED = _cache_enabled()
 
-# No "nnan"/"ninf": a NaN has to stay visible, or a diverged field would look finite.
-_FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+# No "nnan"/"ninf": a NaN has to stay visible, or a diverged field would look finite. No "reassoc":
+# the order of a sum would be the compiler's choice, which depends on what it compiled before, and
+# two machines (or two installations on one) would not give the same bits. So a sum is kept out of
+# loops that have to be vectorized.
+_FASTMATH = {"contract", "arcp", "nsz"}
 
 
 def jit(function: Callable[..., Any]) -> Any:

@@ -89,7 +89,10 @@ def _ring_sum(ring, first, last, stride, y, rows):
 
 @inline_jit
 def _coefficients(rows, y, inv_n, eps, planes):
-    """Turn window sums into the value of the correlation and its derivatives' factors."""
+    """Turn window sums into the factors of the correlation's derivatives; the sum of its values.
+
+    The first row of the sums is used up.
+    """
     s0, s1, s2, s3, s4 = rows[0], rows[1], rows[2], rows[3], rows[4]
     c0, c1, c2, c3, c4 = planes[0, y], planes[1, y], planes[2, y], planes[3, y], planes[4, y]
     total = np.float64(0.0)
@@ -107,7 +110,9 @@ def _coefficients(rows, y, inv_n, eps, planes):
         c2[z] = bm
         c3[z] = a * mm + bf * mf
         c4[z] = a * mf + bm * mm
-        total += np.float64(cov * cov * inv)
+        s0[z] = cov * cov * inv
+    for z in range(s0.shape[0]):
+        total += np.float64(s0[z])
     return total
 
 

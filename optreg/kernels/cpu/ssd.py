@@ -15,6 +15,7 @@ def _ssd(fixed, moving, weight, add, force, values):
     nx, ny, nz = fixed.shape
     for x in prange(nx):
         xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
+        squares = np.zeros(nz, np.float32)
         total = 0.0
         for y in range(ny):
             ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
@@ -27,15 +28,15 @@ def _ssd(fixed, moving, weight, add, force, values):
             a, b, c = force[0, x, y], force[1, x, y], force[2, x, y]
             if not add:
                 a[:], b[:], c[:] = 0.0, 0.0, 0.0
-            row = np.float32(0.0)
             for z in range(1, nz - 1):
                 d = f[z] - m[z]
-                row += d * d
+                squares[z] = d * d
                 d *= weight
                 a[z] += d * (fx1[z] - fx0[z] + mx1[z] - mx0[z])
                 b[z] += d * (fy1[z] - fy0[z] + my1[z] - my0[z])
                 c[z] += d * (f[z + 1] - f[z - 1] + m[z + 1] - m[z - 1])
-            total += row
+            for z in range(1, nz - 1):
+                total += squares[z]
         values[x] = total
 
 
