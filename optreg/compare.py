@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from optreg.batch.scoring import METRICS
 from optreg.errors import InputError
 from optreg.io.files import check_readable
+from optreg.metrics import METRICS
 from optreg.metrics.statistics import (
     Effect,
     corrected_p_values,
@@ -22,22 +22,9 @@ from optreg.metrics.statistics import (
     validation_scores,
 )
 
-__all__ = ["HIGHER_IS_BETTER", "TITLES", "Comparison", "Method", "read_scores"]
+__all__ = ["Comparison", "Method", "read_scores"]
 
-HIGHER_IS_BETTER = {metric: metric.startswith("dice") for metric in METRICS}
-
-TITLES = {
-    "dice": ("Dice", 4),
-    "dice_without_background": ("Dice, no background", 4),
-    "hd95": ("HD95, mm", 3),
-    "tre": ("TRE, mm", 3),
-    "tre_points": ("TRE (points), mm", 3),
-    "ndv": ("NDV, %", 5),
-    "folded_voxels": ("folded voxels", 1),
-    "sdlogj": ("SDlogJ", 4),
-    "sdlogj_evaluator": ("SDlogJ (evaluator)", 4),
-}
-"""What each metric is called, and its decimals."""
+_HIGHER_IS_BETTER = {name: metric.higher_is_better for name, metric in METRICS.items()}
 
 
 @dataclass(frozen=True)
@@ -148,13 +135,13 @@ class Comparison:
     @cached_property
     def scores(self) -> dict[str, float]:
         """Score of the LUMIR validation board."""
-        return validation_scores(self.means, HIGHER_IS_BETTER)
+        return validation_scores(self.means, _HIGHER_IS_BETTER)
 
     @cached_property
     def ranks(self) -> dict[str, float]:
         """Geometric mean of the significance-based ranks over the metrics of the challenge."""
         counted = [m for m in ("dice", "hd95", "tre", "ndv") if m in self.metrics]
-        each = [significance_scores(self.values(m), HIGHER_IS_BETTER[m]) for m in counted]
+        each = [significance_scores(self.values(m), METRICS[m].higher_is_better) for m in counted]
         return {
             m.name: float(np.exp(np.mean([np.log(r[m.name]) for r in each]))) if each else math.nan
             for m in self.methods
@@ -174,7 +161,7 @@ class Comparison:
 
     def effects(self, metric: str) -> dict[str, Effect]:
         """Other method -> effect size of the reference against it; positive: reference better."""
-        values, sign = self.values(metric), 1 if HIGHER_IS_BETTER[metric] else -1
+        values, sign = self.values(metric), 1 if METRICS[metric].higher_is_better else -1
         reference = sign * values[self.methods[0].name]
         return {m.name: paired_effect(reference, sign * values[m.name]) for m in self.methods[1:]}
 

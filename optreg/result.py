@@ -6,14 +6,12 @@ import json
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optreg.config import RegistrationConfig
-from optreg.errors import OutputError
 from optreg.image import Image
 from optreg.kernels import Backend
 from optreg.transform import DisplacementField
@@ -135,13 +133,9 @@ class Registration:
         """
         from optreg import __version__
         from optreg.io import save_image, write_field
-        from optreg.io.files import write_atomic
+        from optreg.io.files import make_folder, write_atomic
 
-        target = Path(folder)
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be created ({error.strerror})") from error
+        target = make_folder(folder)
         grid = self.fixed.grid
         summary = {
             "optreg": __version__,

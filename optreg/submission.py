@@ -9,16 +9,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Set
+import zlib
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from optreg.errors import InputError, OutputError
+from optreg.errors import InputError
 from optreg.io import write_field
 from optreg.io.datasets import Dataset
-from optreg.io.files import check_readable, check_writable
+from optreg.io.files import check_readable, new_file
 from optreg.io.nifti import read_nifti, read_shape
 from optreg.metrics.folding import count_folds
 
@@ -36,23 +37,13 @@ def pack(folder: Path, names: list[str], target: Path, overwrite: bool = False) 
     OutputError
         It exists, or cannot be written.
     """
-    check_writable(target, overwrite)
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=target.resolve().parent, prefix=f".{target.name}.", suffix=".part", delete=False
-        ) as part:
-            try:
-                # The fields are compressed already.
-                with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-                    for name in sorted(names):
-                        archive.write(folder / name, f"{folder.name}/{name}")
-                part.close()
-                Path(part.name).chmod(0o644)
-                Path(part.name).replace(target)
-            finally:
-                Path(part.name).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
+    # The fields are compressed already.
+    with (
+        new_file(target, overwrite) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for name in sorted(names):
+            archive.write(folder / name, f"{folder.name}/{name}")
 
 
 def fill_with_zeros(dataset: Dataset, folder: Path) -> list[str]:
@@ -99,20 +90,15 @@ def check_submission(source: Path, dataset: Dataset, *, allow_folds: bool = Fals
     InputError
         `source` cannot be read at all.
     """
-    wanted = {pair.file_name: pair for pair in dataset.pairs}
-    if source.is_dir():
-        found = {p.name: p for p in source.iterdir() if not p.name.startswith(".")}
-        findings = _names(wanted.keys(), found.keys())
-        for name in sorted(wanted.keys() & found.keys()):
-            shape = dataset.shape or read_shape(wanted[name].fixed)
-            findings += _field(found[name], name, shape, allow_folds)
-        return findings
-    check_readable(source)
-    try:
-        with zipfile.ZipFile(source) as archive:
-            return _zip(archive, dataset, allow_folds)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"{source}: is no zip that can be read ({error})") from error
+    shapes = {p.file_name: dataset.shape or read_shape(p.fixed) for p in dataset.pairs}
+    if not source.is_dir():
+        with _opened(source) as archive:
+            return _zip(archive, shapes, allow_folds)
+    found = {p.name: p for p in source.iterdir() if not p.name.startswith(".")}
+    findings = _names(shapes.keys(), found.keys())
+    for name in sorted(shapes.keys() & found.keys()):
+        findings += _field(found[name], name, shapes[name], allow_folds)
+    return findings
 
 
 def names_in(source: Path) -> set[str]:
@@ -125,12 +111,8 @@ def names_in(source: Path) -> set[str]:
     """
     if source.is_dir():
         return {p.name for p in source.iterdir()}
-    check_readable(source)
-    try:
-        with zipfile.ZipFile(source) as archive:
-            return set(_by_name(archive))
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"{source}: is no zip that can be read ({error})") from error
+    with _opened(source) as archive:
+        return set(_by_name(archive))
 
 
 @contextmanager
@@ -145,27 +127,36 @@ def field_file(source: Path, name: str) -> Iterator[Path]:
     if source.is_dir():
         yield source / name
         return
+    with _opened(source) as archive:
+        members = _by_name(archive)
+        if name not in members:
+            raise InputError(f"{source}: holds no {name}")
+        with _unpacked(archive, members[name]) as path:
+            yield path
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
+    check_readable(source)
     try:
-        with zipfile.ZipFile(source) as archive:
-            members = _by_name(archive)
-            if name not in members:
-                raise InputError(f"{source}: holds no {name}")
-            with _unpacked(archive, members[name]) as path:
-                yield path
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"{source}: {name} cannot be unpacked ({error})") from error
+        archive = zipfile.ZipFile(source)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError(f"{source}: is no zip that can be read ({error})") from error
+    with archive:
+        yield archive
 
 
 def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {PurePosixPath(i.filename).name: i for i in archive.infolist() if not i.is_dir()}
 
 
-def _zip(archive: zipfile.ZipFile, dataset: Dataset, allow_folds: bool) -> list[str]:
-    wanted = {pair.file_name: pair for pair in dataset.pairs}
+def _zip(
+    archive: zipfile.ZipFile, shapes: Mapping[str, tuple[int, ...] | None], allow_folds: bool
+) -> list[str]:
     members, findings = _members(archive)
-    findings += _names(wanted.keys(), members.keys())
-    for name in sorted(wanted.keys() & members.keys()):
-        shape = dataset.shape or read_shape(wanted[name].fixed)
+    findings += _names(shapes.keys(), members.keys())
+    for name in sorted(shapes.keys() & members.keys()):
+        shape = shapes[name]
         limit = 12 * int(np.prod(shape[:3])) + _SLACK if shape else 1 << 34
         if members[name].file_size > limit:
             findings.append(f"{name}: {members[name].file_size} bytes, too large for a field")
@@ -173,8 +164,8 @@ def _zip(archive: zipfile.ZipFile, dataset: Dataset, allow_folds: bool) -> list[
         try:
             with _unpacked(archive, members[name]) as path:
                 findings += _field(path, name, shape, allow_folds)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
-            findings.append(f"{name}: cannot be unpacked ({error})")
+        except InputError as error:
+            findings.append(str(error))
     return findings
 
 
@@ -209,11 +200,21 @@ def _names(wanted: Set[str], found: Set[str]) -> list[str]:
 
 @contextmanager
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Path]:
-    """A member as a file of its own, under a name that is not the archive's to choose."""
+    """A member as a file of its own, under a name that is not the archive's to choose.
+
+    Raises
+    ------
+    InputError
+        It is damaged, encrypted, or packed in an unknown way.
+    """
+    name = PurePosixPath(info.filename).name
     with tempfile.TemporaryDirectory(prefix="optreg-") as folder:
         path = Path(folder) / "field.nii.gz"
-        with archive.open(info) as packed, open(path, "wb") as file:
-            shutil.copyfileobj(packed, file, 1 << 20)
+        try:
+            with archive.open(info) as packed, open(path, "wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error) as error:
+            raise InputError(f"{name}: cannot be unpacked ({error})") from error
         yield path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def data_dir() -> Path:
     if not (folder / "dataset.json").is_file():
         pytest.skip("no real data: set OPTREG_DATA to a folder with dataset.json")
     return folder
+
+
+@pytest.fixture(scope="session")
+def child_environment() -> dict[str, str]:
+    """Environment of a process that finds the package where this one did, installed or not."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -35,22 +34,26 @@ print(before["optreg.kernels.cpu.lncc._lncc"], sum(after.values()) - sum(before.
 """
 
 
-def compiled_late(preset, warm):
-    """Kernels ready after warming up, or not; kernels compiled or loaded after that."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-c", SCRIPT, preset, warm]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    ready, late = map(int, done.stdout.split())
-    return ready, late
+@pytest.fixture
+def compiled_late(child_environment):
+    """Function that gives the kernels ready after warming up, or not, and those compiled later."""
+
+    def run(preset, warm):
+        command = [sys.executable, "-c", SCRIPT, preset, warm]
+        done = subprocess.run(command, capture_output=True, text=True, env=child_environment)
+        assert done.returncode == 0, done.stderr
+        ready, late = map(int, done.stdout.split())
+        return ready, late
+
+    return run
 
 
 @pytest.mark.parametrize("preset", ["fast", "default"])
-def test_registration_compiles_nothing_new(preset):
+def test_registration_compiles_nothing_new(compiled_late, preset):
     ready, late = compiled_late(preset, "warm")
     assert ready > 0 and late == 0
 
 
-def test_without_warming_up_there_is_something_to_compile():
+def test_without_warming_up_there_is_something_to_compile(compiled_late):
     ready, late = compiled_late("fast", "cold")
     assert ready == 0 and late > 5

@@ -8,8 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from optreg.errors import OutputError
-from optreg.io.files import write_atomic
+from optreg.io.files import make_folder, write_atomic
 
 __all__ = ["Records", "discard_leftovers", "file_hash"]
 
@@ -38,11 +37,7 @@ class Records:
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        self.folder = make_folder(folder)
 
     def path(self, name: str) -> Path:
         """File of a pair's record."""

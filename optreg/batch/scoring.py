@@ -14,27 +14,10 @@ from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.io import load_image, read_field, read_landmarks
 from optreg.io.datasets import Dataset, ImagePair
-from optreg.metrics import evaluate, tre_labels, tre_points
+from optreg.metrics import METRICS, evaluate, tre_labels, tre_points
 from optreg.submission import field_file
 
-__all__ = ["METRICS", "Case", "aggregate", "organizers_layout", "score"]
-
-METRICS = (
-    "dice",
-    "dice_without_background",
-    "hd95",
-    "tre",
-    "tre_points",
-    "ndv",
-    "folded_voxels",
-    "sdlogj",
-    "sdlogj_evaluator",
-)
-"""Numbers of a case: overlap; surface distance and landmark error in mm, by label maps as the
-challenge has it and point by point; non-diffeomorphic volume in percent; roughness, and as the
-challenge's evaluator computes it."""
-
-_LOW_IS_BETTER = {"hd95", "tre", "tre_points", "ndv", "folded_voxels", "sdlogj", "sdlogj_evaluator"}
+__all__ = ["Case", "aggregate", "organizers_layout", "score"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +55,7 @@ def score(case: Case) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``name``, ``group``, those of `METRICS` for which there was input, ``per_label``
+        ``name``, ``group``, those of `optreg.metrics.METRICS` with input, ``per_label``
         (label -> Dice and HD95), ``vanished`` (landmarks that the field removed). A case that
         cannot be judged has ``error`` instead.
     """
@@ -151,14 +134,14 @@ def aggregate(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]
     The percentile is of the worse end: the 70th where low values are better.
     """
     found: dict[str, dict[str, float]] = {}
-    for metric in METRICS:
+    for metric, what in METRICS.items():
         values = [c[metric] for c in cases if c.get(metric) is not None]
         values = [v for v in values if np.isfinite(v)]
         if values:
             found[metric] = {
                 "mean": float(np.mean(values)),
                 "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-                "30": float(np.percentile(values, 70 if metric in _LOW_IS_BETTER else 30)),
+                "30": float(np.percentile(values, 30 if what.higher_is_better else 70)),
                 "n": len(values),
             }
     return found

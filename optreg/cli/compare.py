@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from optreg.cli.console import example, new_parser, print_table
-from optreg.errors import ConfigError, OutputError
+from optreg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
 
@@ -42,17 +42,14 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from optreg.compare import TITLES, Comparison, read_scores
-    from optreg.io.files import check_writable, write_atomic
+    from optreg.compare import Comparison, read_scores
+    from optreg.io.files import check_writable, make_folder, write_atomic
+    from optreg.metrics import METRICS
     from optreg.report import comparison as report
 
     if len(args.methods) < 2:
         raise ConfigError("two or more methods are needed; give NAME=DIR of each")
-    folder = Path(args.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    folder = make_folder(args.output)
     for name in ("comparison.html", "table.csv", "table.tex"):
         check_writable(folder / name, args.overwrite)
     found = Comparison(tuple(read_scores(name, place) for name, place in args.methods))
@@ -65,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         shown = [m for m in ("dice", "hd95", "tre", "ndv", "sdlogj") if m in found.metrics]
         rows = [
-            [name, *(f"{means[m]:.{TITLES[m][1]}f}" for m in shown), f"{found.scores[name]:.3f}"]
+            [name, *(METRICS[m].text(means[m]) for m in shown), f"{found.scores[name]:.3f}"]
             for name, means in found.means.items()
         ]
-        header = [f"{len(found.pairs)} pairs", *(TITLES[m][0] for m in shown), "score"]
+        header = [f"{len(found.pairs)} pairs", *(METRICS[m].title for m in shown), "score"]
         print_table(rows, header=header)
         print(f"results in {folder / 'comparison.html'}")
     return 0

@@ -14,6 +14,7 @@ from optreg.errors import ConfigError
 from optreg.grid import Grid
 
 __all__ = [
+    "SOME_FAILED",
     "Reporter",
     "add_options",
     "example",
@@ -27,6 +28,9 @@ __all__ = [
     "start_logging",
     "thread_count",
 ]
+
+SOME_FAILED = 5
+"""Exit code where some pairs of many failed and the others are done."""
 
 Reporter = Callable[[str, float], None]
 """Called with a stage and how much of it is done, 0 to 1."""

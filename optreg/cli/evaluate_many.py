@@ -9,24 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optreg.cli.console import pair_progress, print_table
+from optreg.cli.console import SOME_FAILED, pair_progress, print_table
 from optreg.cli.inputs import dataset_of
 from optreg.cli.outcome import json_text
 from optreg.errors import ConfigError, InputError, OutputError
 
 __all__ = ["run"]
-
-_SOME_FAILED = 5
-_TITLES = {
-    "dice": ("Dice", 4),
-    "dice_without_background": ("Dice without background", 4),
-    "hd95": ("HD95, mm", 3),
-    "tre": ("landmark error (label maps), mm", 3),
-    "tre_points": ("landmark error (points), mm", 3),
-    "ndv": ("non-diffeomorphic volume, %", 5),
-    "folded_voxels": ("folded voxels", 1),
-    "sdlogj": ("SD of log Jacobian", 4),
-}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,22 +57,20 @@ def run(args: argparse.Namespace) -> int:
             write_atomic(output / name, [text.encode()], overwrite=True)
     if not args.quiet:
         _print(aggregate(scores), scores)
-    return _SOME_FAILED if any("error" in numbers for numbers in scores) else 0
+    return SOME_FAILED if any("error" in numbers for numbers in scores) else 0
 
 
 def _output(path: str, overwrite: bool) -> Path:
+    from optreg.io.files import make_folder
+
     folder = Path(path)
     if (folder / "metrics.json").exists() and not overwrite:
         raise OutputError(f"{folder}: holds metrics.json; use another folder or --overwrite")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
-    return folder
+    return make_folder(folder)
 
 
 def _case_table(scores: Sequence[Mapping[str, Any]]) -> str:
-    from optreg.batch.scoring import METRICS
+    from optreg.metrics import METRICS
 
     shown = [m for m in METRICS if any(m in numbers for numbers in scores)]
     return _csv(["pair", "group", *shown], scores, lambda n: [[n.get(m) for m in shown]])
@@ -109,12 +95,14 @@ def _csv(header: list[str], scores: Sequence[Mapping[str, Any]], rows_of: Any) -
 
 
 def _print(summary: Mapping[str, Mapping[str, float]], scores: Sequence[Mapping[str, Any]]) -> None:
+    from optreg.metrics import METRICS
+
     for numbers in scores:
         if "error" in numbers:
             print(f"failed: {numbers['name']}: {numbers['error']}")
     rows = [
-        (title, *(f"{summary[m][k]:.{digits}f}" for k in ("mean", "std", "30")), summary[m]["n"])
-        for m, (title, digits) in _TITLES.items()
+        (what.title, *(what.text(summary[m][k]) for k in ("mean", "std", "30")), summary[m]["n"])
+        for m, what in METRICS.items()
         if m in summary
     ]
     print_table(rows, header=("", "mean", "std", "worst 30 %", "cases"))

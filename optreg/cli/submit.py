@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-from optreg.cli.console import example, new_parser, pair_progress, thread_count
+from optreg.cli.console import SOME_FAILED, example, new_parser, pair_progress, thread_count
 from optreg.cli.inputs import add_dataset_options, add_engine_options, config_of, dataset_of
 from optreg.cli.outcome import json_text
-from optreg.errors import ConfigError, OutputError
+from optreg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
 
-_SOME_FAILED = 5
 _FIELDS, _RECORDS, _ZIP = "submission", "records", "submission.zip"
 
 _TEXT = """\
@@ -64,7 +62,7 @@ def _shard(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     from optreg import batch
     from optreg.config import RegistrationConfig
-    from optreg.io.files import write_atomic
+    from optreg.io.files import make_folder, write_atomic
     from optreg.kernels import get_backend
 
     config = config_of(args)
@@ -77,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         get_backend(args.device)  # a device that is not there ends it here
     dataset = dataset_of(args)
     folder = Path(args.output)
-    fields = _folder(folder / _FIELDS)
+    fields = make_folder(folder / _FIELDS)
     threads = args.threads or where.threads()
     jobs = [
         batch.Job(
@@ -111,17 +109,7 @@ def run(args: argparse.Namespace) -> int:
     packed = _pack(dataset, folder, fields, args.fill_zero)
     if not args.quiet:
         _print(summary, failed, packed or fields)
-    return _SOME_FAILED if failed else 0
-
-
-def _folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be made ({error.strerror})") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: no permission to write there; choose another folder")
-    return path
+    return SOME_FAILED if failed else 0
 
 
 def _start(folder: str | None, name: str) -> Path | None:

@@ -23,6 +23,8 @@ __all__ = [
     "fortran_pieces",
     "gzip_pieces",
     "largest_content",
+    "make_folder",
+    "new_file",
     "open_input",
     "read_exactly",
     "write_atomic",
@@ -136,11 +138,30 @@ def gzip_pieces(pieces: Iterable[bytes | memoryview], runs_only: bool) -> Iterat
     yield packer.flush()
 
 
-def write_atomic(path: PathLike, pieces: Iterable[bytes | memoryview], overwrite: bool) -> Path:
-    """Write `pieces` to `path` so that the name never shows a half-written file.
+def make_folder(path: PathLike) -> Path:
+    """The folder at `path`, made with those above it where it is missing.
 
-    They go to a hidden file in the same folder, which takes the name at the end and is removed on
-    any failure, an interrupt included.
+    Raises
+    ------
+    OutputError
+        It cannot be made, or nothing can be written there.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"{path}: cannot be made ({err.strerror})") from err
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: no permission to write there; choose another folder")
+    return path
+
+
+@contextlib.contextmanager
+def new_file(path: PathLike, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open a file for writing so that its name never shows a half-written one.
+
+    What is written goes to a hidden file in the same folder, which takes the name at the end of
+    the ``with`` block and is removed on any failure, an interrupt included.
 
     Raises
     ------
@@ -154,13 +175,19 @@ def write_atomic(path: PathLike, pieces: Iterable[bytes | memoryview], overwrite
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with open(part, "xb") as file:
-            for piece in pieces:
-                file.write(piece)
+            yield file
         os.replace(part, target)
     except OSError as err:
         raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
     finally:
         _discard(part)
+
+
+def write_atomic(path: PathLike, pieces: Iterable[bytes | memoryview], overwrite: bool) -> Path:
+    """Write `pieces` to `path`, which shows all of them or nothing; as `new_file`."""
+    with new_file(path, overwrite) as file:
+        for piece in pieces:
+            file.write(piece)
     return Path(path)
 
 

@@ -13,11 +13,14 @@ from optreg.metrics.folding import (
 from optreg.metrics.landmarks import LandmarkErrors, tre_labels, tre_points
 from optreg.metrics.overlap import dice, mean_over_labels, warp_label_map
 from optreg.metrics.surface import hd95, surface_areas
+from optreg.metrics.table import METRICS, Metric
 
 __all__ = [
+    "METRICS",
     "FoldingSums",
     "InverseConsistency",
     "LandmarkErrors",
+    "Metric",
     "dice",
     "evaluate",
     "folded_voxels",

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from optreg import __version__
-from optreg.compare import HIGHER_IS_BETTER, TITLES, Comparison
+from optreg.compare import Comparison
+from optreg.metrics import METRICS
 from optreg.report import comparison_figures as figures
 
 __all__ = ["csv_table", "latex_table", "page"]
@@ -71,13 +72,13 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]], list[set
     for metric in comparison.metrics:
         if metric == "sdlogj_evaluator":  # says little; it is in the CSV table
             continue
-        title, digits = TITLES[metric]
-        header.append(title)
+        what = METRICS[metric]
+        header.append(what.title)
         values = comparison.values(metric)
-        pattern = "{0:.{2}f}" if metric in _WITHOUT_SPREAD else "{0:.{2}f} ± {1:.{2}f}"
-        columns.append([pattern.format(values[n].mean(), values[n].std(), digits) for n in names])
+        cells = [[what.text(values[n].mean()), what.text(values[n].std())] for n in names]
+        columns.append([c[0] if metric in _WITHOUT_SPREAD else " ± ".join(c) for c in cells])
         means = {n: comparison.means[n][metric] for n in names}
-        top = max(means.values()) if HIGHER_IS_BETTER[metric] else min(means.values())
+        top = max(means.values()) if what.higher_is_better else min(means.values())
         best.append({n for n, v in means.items() if v == top})
     for title, numbers in (("score", comparison.scores), ("rank", comparison.ranks)):
         if not any(math.isnan(v) for v in numbers.values()):
@@ -117,7 +118,7 @@ def _effects(comparison: Comparison) -> str:
         found = [column[method.name] for column in columns]
         cells = [f"{d:+.2f} [{low:+.2f}, {high:+.2f}]" for d, low, high in found]
         rows.append([method.name, *cells])
-    return _html_table(["against", *(TITLES[m][0] for m in metrics)], rows) if metrics else ""
+    return _html_table(["against", *(METRICS[m].title for m in metrics)], rows) if metrics else ""
 
 
 def _tested(comparison: Comparison) -> list[str]:

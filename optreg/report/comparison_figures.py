@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from optreg import plot
-from optreg.compare import TITLES, Comparison
+from optreg.compare import Comparison
+from optreg.metrics import METRICS
 
 __all__ = ["boxes", "scatter", "significance"]
 
@@ -45,10 +46,10 @@ def significance(comparison: Comparison, metric: str) -> str:
     ]
     words = [*(w for _, w, _ in _LEVELS), _NOT_SIGNIFICANT[0]]
     axes.legend(
-        key, words, title=f"{TITLES[metric][0]}: p", loc="upper left", bbox_to_anchor=(1.02, 1),
+        key, words, title=f"{METRICS[metric].title}: p", loc="upper left", bbox_to_anchor=(1.02, 1),
         frameon=False, fontsize=8, title_fontsize=8,
     )  # fmt: skip
-    return _image(figure, f"Significance of the differences in {TITLES[metric][0]}")
+    return _image(figure, f"Significance of the differences in {METRICS[metric].title}")
 
 
 def boxes(comparison: Comparison) -> str:
@@ -68,9 +69,9 @@ def boxes(comparison: Comparison) -> str:
             axes.plot(values[name], row + spread, ".", color="#5b55c9", alpha=0.5, markersize=4)
         axes.set_yticks(range(1, len(names) + 1), names)
         axes.invert_yaxis()
-        axes.set_xlabel(TITLES[metric][0])
+        axes.set_xlabel(METRICS[metric].title)
         axes.grid(axis="x", alpha=0.3)
-        images.append(_image(figure, f"{TITLES[metric][0]} of all methods"))
+        images.append(_image(figure, f"{METRICS[metric].title} of all methods"))
     return "".join(images)
 
 

@@ -25,9 +25,6 @@ from optreg.io.datasets import read_dataset
 from optreg.submission import check_submission
 from optreg.transform import DisplacementField
 
-CONFIG = RegistrationConfig.from_dict(
-    {"preset": "fast", "continuous": {"iterations": [8, 4, 1]}},
-)
 NAMES = ("disp_0002_0001", "disp_0003_0001", "disp_0004_0001", "disp_0005_0001")
 
 
@@ -193,12 +190,13 @@ def work(job):
 def test_a_process_that_dies_takes_one_pair_with_it(images, tmp_path, monkeypatch, caplog):
     (tmp_path / "deadly.py").write_text(DEADLY)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # it is there now
     get_reusable_executor().shutdown()  # workers of earlier tests do not know that folder
     import deadly
 
     pairs = read_dataset(images / "d.json").pairs
-    jobs = [batch.Job(p, tmp_path, tmp_path / "r", CONFIG) for p in pairs]
+    config = RegistrationConfig.from_toml(images / "fast.toml")
+    jobs = [batch.Job(p, tmp_path, tmp_path / "r", config) for p in pairs]
     found = {r["name"]: r for r in batch.run_all(jobs, deadly.work, batch.Local(2))}
     assert [found[n]["status"] for n in NAMES] == ["done", "failed", "done", "done"]
     assert "process died" in found[NAMES[1]]["error"] and "going on" in caplog.text
@@ -206,22 +204,21 @@ def test_a_process_that_dies_takes_one_pair_with_it(images, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_started_again(images, undisturbed, tmp_path):
+def test_killed_at_any_moment_and_started_again(images, undisturbed, child_environment, tmp_path):
     rng = np.random.default_rng(0)
     command = [sys.executable, "-m", "optreg", "submit", "--dataset", images / "d.json"]
     command += ["--config", images / "fast.toml", "--device", "cpu", "--quiet", "--output"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # The first one may have to compile: the second shows how long a run takes.
     for name in ("first", "second"):
         start = time.perf_counter()
-        subprocess.run([*command, tmp_path / name], env=environment, check=True)
+        subprocess.run([*command, tmp_path / name], env=child_environment, check=True)
         whole = time.perf_counter() - start
     killed = 0
     for trial in range(20):
         output = tmp_path / f"b{trial % 3}"  # also: killed more than once
         jobs = str(1 + trial % 2)
         run = subprocess.Popen(
-            [*command, output, "--jobs", jobs], env=environment, start_new_session=True
+            [*command, output, "--jobs", jobs], env=child_environment, start_new_session=True
         )
         time.sleep(whole * rng.uniform(0.2, 1.0))
         killed += run.poll() is None
@@ -235,6 +232,6 @@ def test_killed_at_any_moment_and_started_again(images, undisturbed, tmp_path):
     assert killed >= 10
     for trial in range(3):
         output = tmp_path / f"b{trial}"
-        subprocess.run([*command, output], env=environment, check=True)
+        subprocess.run([*command, output], env=child_environment, check=True)
         assert hashes(output) == hashes(undisturbed)
         assert {r["status"] for r in records(output).values()} == {"done"}

@@ -30,14 +30,13 @@ def free_port():
 
 
 @pytest.fixture
-def scheduler(tmp_path):
+def scheduler(child_environment, tmp_path):
     """Address of a scheduler with two workers, all processes of their own."""
     address = f"tcp://127.0.0.1:{free_port()}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
     worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
     worker += ["--nthreads", "1", "--nworkers", "1", "--local-directory", str(tmp_path)]
-    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet = {"env": child_environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     dask += ["--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
     processes = [subprocess.Popen(dask, **quiet)]
     processes += [subprocess.Popen(worker, **quiet) for _ in range(2)]

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from optreg.io import load_image
+from optreg.io import load_image, read_field
 
 
 def text(path, good):
@@ -62,6 +62,7 @@ def test_nan_can_be_replaced(pair, tmp_path, succeeds):
     with_nan(tmp_path / "nan.nii.gz", pair["fixed"])
     pair["fixed"] = tmp_path / "nan.nii.gz"
     succeeds("register", "--no-report", "--quiet", **pair, output=tmp_path / "result", nan_to=0)
+    assert np.isfinite(read_field(tmp_path / "result" / "disp.nii.gz").disp).all()
 
 
 def test_label_map_with_fractions_is_refused(pair, files, tmp_path, fails):

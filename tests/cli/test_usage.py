@@ -8,8 +8,6 @@ import pytest
 
 from optreg import cli
 
-# The processes started here find the package where this one did, installed or not.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 COMMANDS = (
     "demo", "register", "apply", "evaluate", "submit", "check-submission", "compare", "info",
 )  # fmt: skip
@@ -60,7 +58,7 @@ def test_contradictory_settings_exit_with_2(line, fails, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_module_starts_without_optional_libraries():
+def test_module_starts_without_optional_libraries(child_environment):
     code = (
         "import sys, optreg.cli\n"
         "try: optreg.cli.main(['register', '--help'])\n"
@@ -69,17 +67,17 @@ def test_module_starts_without_optional_libraries():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT
+        [sys.executable, "-c", code], capture_output=True, text=True, env=child_environment
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_python_dash_m_gives_the_exit_code(tmp_path):
+def test_python_dash_m_gives_the_exit_code(child_environment, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "optreg", "info", str(tmp_path / "none.nii.gz")],
         capture_output=True,
         text=True,
-        env=ENVIRONMENT,
+        env=child_environment,
     )
     assert done.returncode == 3 and done.stdout == ""
     assert done.stderr == f"error: {tmp_path / 'none.nii.gz'}: no such file; check the path\n"

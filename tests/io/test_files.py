@@ -83,7 +83,7 @@ def test_folder_that_refuses_files_even_to_root():
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no file size limits")
-def test_full_disk_leaves_nothing(tmp_path):
+def test_full_disk_leaves_nothing(child_environment, tmp_path):
     script = textwrap.dedent(
         """
         import resource, signal, sys
@@ -105,7 +105,7 @@ def test_full_disk_leaves_nothing(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=child_environment,
     )
     assert "a.nii: cannot be written (File too large)" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -56,6 +56,7 @@ def test_the_run_time_compiler_takes_it():
         nvrtc.compileProgram(program, ("-std=c++11", "-arch=compute_80"))
     except Exception:
         pytest.fail(nvrtc.getProgramLog(program))
+    assert all(f".entry {name}(" in nvrtc.getPTX(program).decode() for name in parameters())
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ class FakeDevice:
     """Context manager that knows which device is current."""
 
     current: ClassVar[list[int]] = []
+    waits: ClassVar[list[int]] = []
 
     def __init__(self, index):
         self.index = index
@@ -36,7 +37,7 @@ class FakeDevice:
         self.current.pop()
 
     def synchronize(self):
-        pass
+        self.waits.append(self.index)
 
 
 @pytest.fixture
@@ -141,6 +142,12 @@ def test_memory_that_runs_out_is_a_device_error(fake):
         raise OutOfMemoryError("Out of memory allocating 9,999 bytes\n(allocated so far: 1)")
     assert FakeDevice.current == [] and fake.freed == [True]
     assert "\n" not in str(error.value)
+
+
+def test_waiting_is_for_the_chosen_device(fake):
+    FakeDevice.waits.clear()
+    get_backend("cuda:1").synchronize()
+    assert FakeDevice.waits == [1]
 
 
 def test_memory_is_asked_for_in_advance(fake):
