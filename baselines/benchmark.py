@@ -141,7 +141,7 @@ def measure(
     config, backend = RegistrationConfig.preset(preset), get_backend(device)
     warm_up(config, threads=threads, device=backend.name)
     start = time.perf_counter()
-    fixed, moving = load_image(pair.fixed), load_image(pair.moving)
+    fixed, moving = load_image(pair.images.fixed), load_image(pair.images.moving)
     reading = time.perf_counter() - start
     if voxel_mm is not None:
         fixed, moving = resampled(fixed, voxel_mm), resampled(moving, voxel_mm)

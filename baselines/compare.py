@@ -79,7 +79,7 @@ def _fields(
     method: Method, pair: Pair, stem: Path, args: argparse.Namespace
 ) -> tuple[process.Fields, dict[str, Any]]:
     if not method.script:
-        return process.Fields(np.zeros((3, *load_image(pair.fixed).shape), np.float32)), {}
+        return process.Fields(np.zeros((3, *load_image(pair.images.fixed).shape), np.float32)), {}
     forward, inverse, record = (
         process.beside(stem, suffix) for suffix in (".npy", ".inverse.npy", ".run.json")
     )
@@ -91,7 +91,7 @@ def _fields(
         run = process.call(
             method.python(args.envs),
             method.script,
-            (pair.fixed, pair.moving),
+            (pair.images.fixed, pair.images.moving),
             stem,
             threads=args.threads,
             settings=method.settings,

@@ -1,48 +1,38 @@
-"""The pairs of a folder in LUMIR layout, with their labels and landmarks."""
+"""The pairs of a folder in LUMIR layout, under the names of the comparison's results."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from optreg.errors import InputError
+from optreg.io.datasets import ImagePair, read_dataset
 
 _IMAGE_SUFFIX = ".nii.gz"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A fixed and a moving image.
+    """A pair and what it is judged by.
 
     Attributes
     ----------
+    images : ImagePair
+        Fixed and moving image.
     data : Path
         Folder with imagesVal, labelsVal and landmarksVal.
-    fixed, moving : Path
-        Images.
     labels : tuple of int or None
         Labels of the evaluation; None for all that occur.
     """
 
+    images: ImagePair
     data: Path
-    fixed: Path
-    moving: Path
     labels: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
         """``FFFF_ffff_MMMM_mmmm``, numbers of person and contrast as in the challenge."""
-        return "_".join(p.name.removesuffix(_IMAGE_SUFFIX)[-9:] for p in (self.fixed, self.moving))
-
-    def files(self, folder: str, suffix: str) -> tuple[Path, Path] | None:
-        """What belongs to both images in another folder; None unless both are there."""
-        fixed, moving = (
-            self.data / folder / (p.name.removesuffix(_IMAGE_SUFFIX) + suffix)
-            for p in (self.fixed, self.moving)
-        )
-        return (fixed, moving) if fixed.exists() and moving.exists() else None
+        paths = self.images.fixed, self.images.moving
+        return "_".join(p.name.removesuffix(_IMAGE_SUFFIX)[-9:] for p in paths)
 
 
 def read_task(data: Path, task: str) -> list[Pair]:
@@ -53,19 +43,8 @@ def read_task(data: Path, task: str) -> list[Pair]:
     InputError
         The file is missing or is no evaluation configuration, or an image is missing.
     """
-    path = data / f"evaluation_{task}.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        entries = [(data / e["fixed"], data / e["moving"]) for e in content["eval_pairs"]]
-        methods = {m["metric"]: m for m in content["evaluation_methods"]}
-        labels = methods.get("dice", {}).get("labels")
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise InputError(f"{path}: not an evaluation configuration ({err!r})") from err
-    missing = sorted({str(p) for pair in entries for p in pair if not p.exists()})
-    if missing:
-        raise InputError(f"{path}: names {len(missing)} missing images, the first {missing[0]}")
-    wanted = None if labels is None else tuple(labels)
-    return [Pair(data, fixed, moving, wanted) for fixed, moving in entries]
+    dataset = read_dataset(data / f"evaluation_{task}.json")
+    return [Pair(images, data, dataset.labels) for images in dataset.pairs]
 
 
 def read_tasks(data: Path, tasks: list[str]) -> dict[str, list[Pair]]:
@@ -75,6 +54,6 @@ def read_tasks(data: Path, tasks: list[str]) -> dict[str, list[Pair]]:
     for pairs in found.values():
         labels.update({p.name: p.labels for p in pairs if p.labels is not None})
     return {
-        task: [Pair(p.data, p.fixed, p.moving, labels.get(p.name)) for p in pairs]
+        task: [replace(pair, labels=labels.get(pair.name)) for pair in pairs]
         for task, pairs in found.items()
     }

@@ -23,6 +23,10 @@ def test_pairs_carry_the_labels_of_any_of_their_tasks(dataset_folder):
     tasks = read_tasks(dataset_folder, ["segmentation", "landmarks"])
     (pair,) = tasks["landmarks"]
     assert pair.name == "1001_0000_1000_0000"
+    assert [p.name for p in (pair.images.fixed, pair.images.moving)] == [
+        "SMALL_1001_0000.nii.gz",
+        "SMALL_1000_0000.nii.gz",
+    ]
     assert pair.labels == (0, 1, 2, 101, 102)
     assert read_task(dataset_folder, "landmarks")[0].labels is None
 
@@ -44,7 +48,8 @@ def test_numbers_by_hand(dataset_folder, smooth_disp):
     pair = read_task(dataset_folder, "segmentation")[0]
     numbers = judge(pair, smooth_disp, hd95=True)
     fixed, moving = (
-        np.asarray(load_image(path).data, int) for path in pair.files("labelsVal", ".nii.gz")
+        np.asarray(load_image(dataset_folder / "labelsVal" / path.name).data, int)
+        for path in (pair.images.fixed, pair.images.moving)
     )
     positions = np.indices(fixed.shape) + smooth_disp
     warped = ndimage.map_coordinates(moving, positions, order=0)
