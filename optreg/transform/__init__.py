@@ -6,5 +6,6 @@ the one in which the field formats of the challenge and of ITK are stored.
 
 from optreg.transform.affine import Affine
 from optreg.transform.field import DisplacementField
+from optreg.transform.inverse import invert_onto
 
-__all__ = ["Affine", "DisplacementField"]
+__all__ = ["Affine", "DisplacementField", "invert_onto"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optreg.errors import GeometryError
+from optreg.errors import GeometryError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.transform.field import DisplacementField, Interpolation
+from optreg.transform.itk import LPS, matrix_of, own_transform
 from optreg.transform.sampling import affine_displacement
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 __all__ = ["Affine"]
 
@@ -80,3 +84,26 @@ class Affine:
     ) -> _Volume:
         """Resample a moving image onto `fixed_grid`; see `DisplacementField.apply`."""
         return self.to_displacement(fixed_grid, moving_grid).apply(image, interpolation, fill)
+
+    def to_sitk(self) -> sitk.AffineTransform:
+        """The map as a SimpleITK transform (LPS mm)."""
+        import SimpleITK as sitk
+
+        lps = self.matrix * np.outer([*LPS, 1.0], [*LPS, 1.0])
+        return sitk.AffineTransform(lps[:3, :3].ravel().tolist(), lps[:3, 3].tolist())
+
+    @classmethod
+    def from_sitk(cls, transform: sitk.Transform) -> Affine:
+        """Affine of any linear SimpleITK transform of 3-D points, composites included.
+
+        Raises
+        ------
+        InputError
+            Not 3-D, or not linear.
+        GeometryError
+            Not invertible.
+        """
+        transform = own_transform(transform)
+        if not transform.IsLinear():
+            raise InputError(f"{transform.GetName()} is not linear; read it as a field")
+        return cls(matrix_of(transform))

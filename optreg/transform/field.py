@@ -13,6 +13,13 @@ from optreg import kernels
 from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
+from optreg.transform.itk import (
+    LPS,
+    lps_geometry,
+    lps_to_affine,
+    own_transform,
+    vector_image,
+)
 from optreg.transform.sampling import map_field, outside, rotate, warp_labels_linear
 
 if TYPE_CHECKING:
@@ -184,13 +191,47 @@ class DisplacementField:
         """The map as a SimpleITK transform (LPS mm), for ``sitk.Resample`` and others."""
         import SimpleITK as sitk
 
-        lps = np.array([-1.0, -1.0, 1.0])
-        vectors = self.to_mm().astype(np.float64) * lps[:, None, None, None]
-        image = sitk.GetImageFromArray(vectors.transpose(3, 2, 1, 0), isVector=True)
-        image.SetSpacing(self.fixed_grid.spacing.tolist())
-        image.SetOrigin((self.fixed_grid.affine[:3, 3] * lps).tolist())
-        image.SetDirection((self.fixed_grid.directions * lps[:, None]).ravel().tolist())
-        return sitk.DisplacementFieldTransform(image)
+        vectors = self.to_mm().astype(np.float64)
+        return sitk.DisplacementFieldTransform(vector_image(vectors, self.fixed_grid.affine))
+
+    @classmethod
+    def from_sitk(
+        cls,
+        transform: sitk.Transform,
+        fixed_grid: Grid | None = None,
+        moving_grid: Grid | None = None,
+    ) -> DisplacementField:
+        """Field of any SimpleITK transform of 3-D points.
+
+        Parameters
+        ----------
+        transform : SimpleITK.Transform
+            A displacement field keeps its own grid; anything else is evaluated at each voxel.
+        fixed_grid : Grid, optional
+            Grid of the fixed image, for transforms without one of their own.
+        moving_grid : Grid, optional
+            Grid of the moving image, if it is another one.
+
+        Raises
+        ------
+        InputError
+            Not 3-D, not finite, or without a grid.
+        """
+        import SimpleITK as sitk
+
+        transform = own_transform(transform)
+        if isinstance(transform, sitk.DisplacementFieldTransform):
+            image = transform.GetDisplacementField()
+        elif fixed_grid is None:
+            raise InputError("a transform without a grid of its own; give the fixed image")
+        else:
+            spacing, origin, direction = lps_geometry(fixed_grid.affine)
+            image = sitk.TransformToDisplacementField(
+                transform, sitk.sitkVectorFloat64, fixed_grid.shape, origin, spacing, direction
+            )
+        affine = lps_to_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+        vectors = sitk.GetArrayFromImage(image).transpose(3, 2, 1, 0) * LPS[:, None, None, None]
+        return cls.from_mm(vectors, Grid(image.GetSize(), affine), moving_grid)
 
     def _points_to_world(self, points_vox: ArrayLike) -> NDArray[np.float64]:
         points = np.asarray(points_vox, float)
