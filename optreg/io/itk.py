@@ -1,11 +1,13 @@
-"""MetaImage and NRRD through SimpleITK, whose world is LPS mm where ours is RAS mm."""
+"""Files read and written by SimpleITK: MetaImage, NRRD and transforms."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
+import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg.errors import InputError
-from optreg.io.files import PathLike, check_readable, largest_content
+from optreg.errors import InputError, OutputError
+from optreg.io.files import PathLike, check_readable, check_writable, largest_content
+from optreg.transform.itk import lps_to_affine
 
-__all__ = ["LPS", "lps_geometry", "lps_to_affine", "quiet_itk", "read_itk"]
+__all__ = ["quiet_itk", "read_itk", "save_with_itk"]
 
 _LONGEST_HEADER = 1 << 16
-
-LPS = np.array([-1.0, -1.0, 1.0])
-"""Factor that turns RAS coordinates or vectors into LPS ones, and back."""
 
 
 def read_itk(path: PathLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -72,23 +72,44 @@ def read_itk(path: PathLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
     return array, lps_to_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
 
-def lps_to_affine(spacing: Any, origin: Any, direction: Any) -> NDArray[np.float64]:
-    """Voxel to RAS mm affine of ITK's description; axes beyond the third are dropped."""
-    n = len(spacing)
-    affine = np.eye(4)
-    affine[:3, :3] = (np.reshape(direction, (n, n)) * np.asarray(spacing))[:3, :3]
-    affine[:3, 3] = origin[:3]
-    affine[:3] *= LPS[:, None]
-    return affine
+def save_with_itk(
+    path: PathLike, save: Callable[[str], None], overwrite: bool, least_bytes: int = 1
+) -> Path:
+    """Let SimpleITK write a file that takes its name only when it is complete.
 
+    Parameters
+    ----------
+    path : path
+        Its ending is what SimpleITK chooses the format by.
+    save : callable
+        Writes to the path it is given.
+    overwrite : bool
+        Replace an existing file.
+    least_bytes : int
+        A file shorter than this is not complete, whatever SimpleITK says.
 
-def lps_geometry(
-    affine: NDArray[np.float64],
-) -> tuple[list[float], list[float], list[float]]:
-    """Spacing, origin and direction (9 numbers, by row) that ITK wants for a RAS mm affine."""
-    lps = affine[:3] * LPS[:, None]
-    spacing = np.sqrt((lps[:, :3] ** 2).sum(axis=0))
-    return spacing.tolist(), lps[:, 3].tolist(), (lps[:, :3] / spacing).ravel().tolist()
+    Raises
+    ------
+    OutputError
+        See `optreg.io.files.write_atomic`; or SimpleITK fails.
+    """
+    check_writable(path, overwrite)
+    # Through a link, so that the link stays and the file it points to is replaced.
+    target = Path(os.path.realpath(path))
+    try:
+        # In the same folder, from which alone a file can be renamed into place.
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+            draft = Path(folder) / f"draft{target.suffix.lower()}"
+            with quiet_itk(path):
+                save(str(draft))
+            if draft.stat().st_size < least_bytes:
+                raise OutputError(f"{path}: cannot be written, the disk may be full")
+            os.replace(draft, target)
+    except InputError as err:  # what quiet_itk makes of ITK's exceptions
+        raise OutputError(f"{path}: cannot be written, the disk may be full") from err
+    except OSError as err:
+        raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
+    return Path(path)
 
 
 @contextmanager
