@@ -114,13 +114,16 @@ def save_with_itk(
 
 @contextmanager
 def quiet_itk(path: PathLike) -> Iterator[None]:
-    """Turn ITK's exceptions into one-sentence InputErrors and keep its warnings off stderr."""
+    """Turn ITK's exceptions into one-sentence InputErrors and keep its messages off stderr."""
     import SimpleITK as sitk
 
     loud = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        yield
+        with _quiet_stderr():
+            yield
+    except UnicodeDecodeError as err:  # of the message, which quotes the damaged bytes
+        raise InputError(f"{path}: file damaged or not what its name says") from err
     except RuntimeError as err:
         # The last line of an ITK message is the finding; the rest is C++ source positions.
         lines = [line.strip() for line in str(err).splitlines() if line.strip()]
@@ -133,6 +136,19 @@ def quiet_itk(path: PathLike) -> Iterator[None]:
         raise InputError(f"{path}: file damaged or not what its name says ({finding})") from err
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(loud)
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """HDF5 and MetaIO write to the terminal on their own, past Python and past ITK."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def read_transform_file(
     """Affine where the transform is linear; else a field, on the fixed grid if it has none."""
     import SimpleITK as sitk
 
+    _check_complete(path)
     with quiet_itk(path):
         transform = own_transform(sitk.ReadTransform(str(path)))
         if transform.IsLinear():
@@ -102,6 +103,33 @@ def affine_to_file(path: PathLike, affine: Affine, overwrite: bool) -> Path:
         raise OutputError(f"{path}: an ITK affine ends in {', '.join(AFFINES)}")
     transform = affine.to_sitk()
     return save_with_itk(path, lambda draft: sitk.WriteTransform(transform, draft), overwrite)
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse a file that was cut: ITK takes the numbers that are missing for zeros, or worse."""
+    with path.open("rb") as file:
+        is_text = file.readline().startswith(b"#Insight Transform File")
+        text = file.read() if is_text else b""
+    if is_text:
+        starts = [line.partition(b":")[0] for line in text.splitlines()]
+        composites = text.count(b"Transform: CompositeTransform")
+        counts = {starts.count(word) for word in (b"Parameters", b"FixedParameters")}
+        complete = text.endswith(b"\n") and counts == {starts.count(b"Transform") - composites}
+    else:
+        complete = path.suffix.lower() != ".mat" or _matrices_in(path) >= 2
+    if not complete:
+        raise InputError("file damaged, it ends too early; copy or export it again")
+
+
+def _matrices_in(path: Path) -> int:
+    """Matrices in a MATLAB 4 file, in which ITK stores parameters and fixed parameters."""
+    from scipy import io
+
+    try:
+        return len(io.loadmat(str(path), appendmat=False))
+    # Whatever a damaged file does to SciPy's reader, it is no file of ITK.
+    except Exception as err:
+        raise InputError(f"file damaged or not what its name says ({err})") from err
 
 
 def _frame(grid: Grid, moving: Grid | None) -> Frame:
