@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+import effects
 import methods
 import process
 import tables
@@ -25,10 +26,12 @@ from dataset import Pair, read_tasks
 from judge import judge
 from methods import Method
 from optreg.errors import OptregError
-from optreg.io import load_image
+from optreg.io import load_image, read_field
+from optreg.submission import field_file
 from setup_env import DEFAULT_FOLDER
 
 SOME_FAILED = 5
+REFERENCE = "optreg-default"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +47,40 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--envs", type=Path, default=DEFAULT_FOLDER, help="see setup_env.py")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every method")
     parser.add_argument("--pairs", type=int, metavar="N", help="only the first N of each task")
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="S",
+        help="a registration that takes longer is ended, and has failed",
+    )
+
+
+def _setting(text: str) -> tuple[str, str, Any]:
+    """Method, key and value of ``METHOD.KEY=VALUE``; a value that is no JSON is text."""
+    name, _, value = text.partition("=")
+    method, _, key = name.rpartition(".")
+    if not method or not key or not value:
+        raise argparse.ArgumentTypeError(f"'{text}' is not METHOD.KEY=VALUE")
+    try:
+        return method, key, json.loads(value)
+    except ValueError:
+        return method, key, value
+
+
+def wanted_methods(names: str, given: list[tuple[str, str, Any]]) -> list[Method]:
+    """Methods of a comma-separated list, with the settings that the user gave.
+
+    Raises
+    ------
+    ValueError
+        An unknown method, or settings of one that is not in the list.
+    """
+    settings: dict[str, dict[str, Any]] = {name: {} for name in names.split(",")}
+    for name, key, value in given:
+        if name not in settings:
+            raise ValueError(f"--set {name}.{key}: '{name}' is not among the methods")
+        settings[name][key] = value
+    return [methods.named(name, own) for name, own in settings.items()]
 
 
 def result(
@@ -59,7 +96,7 @@ def result(
     stem = args.output / method.name / pair.name
     done = process.beside(stem, ".metrics.json")
     if done.exists():
-        numbers = json.loads(done.read_text())
+        numbers = _made_by(method, json.loads(done.read_text()), stem)
         if not hd95 or "vanished_labels" in numbers:
             return numbers
     fields, run = _fields(method, pair, stem, args)
@@ -67,6 +104,7 @@ def result(
     for key in ("seconds", "process_seconds", "peak_memory_mb"):
         if key in run:
             numbers[key] = run[key]
+    numbers["settings"] = method.settings
     stem.parent.mkdir(parents=True, exist_ok=True)
     process.write_text(done, json.dumps(numbers, indent=1))
     if args.drop_fields:
@@ -75,18 +113,23 @@ def result(
     return numbers
 
 
+def _made_by(method: Method, record: dict[str, Any], stem: Path) -> dict[str, Any]:
+    # As JSON has them: a tuple comes back as a list.
+    if record["settings"] != json.loads(json.dumps(method.settings)):
+        raise RuntimeError(f"{stem.parent} was made with other settings; remove it")
+    return record
+
+
 def _fields(
     method: Method, pair: Pair, stem: Path, args: argparse.Namespace
 ) -> tuple[process.Fields, dict[str, Any]]:
     if not method.script:
-        return process.Fields(np.zeros((3, *load_image(pair.images.fixed).shape), np.float32)), {}
+        return process.Fields(_ready_field(method, pair)), {}
     forward, inverse, record = (
         process.beside(stem, suffix) for suffix in (".npy", ".inverse.npy", ".run.json")
     )
     if forward.exists() and record.exists():
-        run = json.loads(record.read_text())
-        if run["settings"] != method.settings:
-            raise RuntimeError(f"{stem.parent} was made with other settings; remove it")
+        run = _made_by(method, json.loads(record.read_text()), stem)
     else:
         run = process.call(
             method.python(args.envs),
@@ -95,26 +138,36 @@ def _fields(
             stem,
             threads=args.threads,
             settings=method.settings,
+            limit_s=args.time_limit,
         )
     backward = np.load(inverse) if inverse.exists() else None
     return process.Fields(np.load(forward), backward), run
 
 
+def _ready_field(method: Method, pair: Pair) -> np.ndarray:
+    """Displacement from a folder or zip of fields in the challenge's format; zeros without one."""
+    grid = load_image(pair.images.fixed).grid
+    if not method.needs:
+        return np.zeros((3, *grid.shape), np.float32)
+    with field_file(Path(method.settings[method.needs]), pair.images.file_name) as path:
+        return read_field(path, grid).disp
+
+
 def collect(
     wanted: Iterable[Method], pairs: Iterable[Pair], args: argparse.Namespace, **options: Any
-) -> tuple[dict[str, dict[str, dict[str, Any]]], list[str]]:
-    """Numbers by method and pair, and a sentence for everything that failed."""
+) -> tuple[tables.Records, dict[str, dict[str, str]]]:
+    """Numbers by method and pair, and by method and pair a sentence for what failed."""
     records: dict[str, dict[str, dict[str, Any]]] = {}
-    failures = []
+    failures: dict[str, dict[str, str]] = {}
     pairs = list({pair.name: pair for pair in pairs}.values())
     for method in wanted:
         records[method.name] = {}
         for pair in pairs:
             try:
                 numbers = result(method, pair, args, **options)
-            except (RuntimeError, OSError, OptregError) as error:
-                failures.append(f"{method.name} {pair.name}: {error}")
-                print("error:", failures[-1], file=sys.stderr)
+            except (RuntimeError, OSError, ValueError, OptregError) as error:
+                failures.setdefault(method.name, {})[pair.name] = str(error)
+                print(f"error: {method.name} {pair.name}: {error}", file=sys.stderr)
                 continue
             records[method.name][pair.name] = numbers
             shown = ", ".join(
@@ -137,9 +190,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--drop-fields", action="store_true", help="remove fields once they are judged"
     )
+    parser.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="METHOD.KEY=VALUE",
+        help="a setting of a method, such as deeds.binary=PATH or fields.folder=DIR",
+    )
     args = parser.parse_args(argv)
     try:
-        wanted = [methods.named(name) for name in args.methods.split(",")]
+        wanted = wanted_methods(args.methods, args.set)
         for method in wanted:
             method.python(args.envs)
         tasks = read_tasks(args.data, args.tasks.split(","))
@@ -148,29 +209,48 @@ def main(argv: list[str] | None = None) -> int:
     tasks = {task: pairs[: args.pairs] for task, pairs in tasks.items()}
     everything = [pair for pairs in tasks.values() for pair in pairs]
     records, failures = collect(wanted, everything, args, hd95=args.hd95)
-    write_tables(args.output, tasks, records)
+    write_tables(args.output, tasks, records, failures)
     return SOME_FAILED if failures else 0
 
 
 def write_tables(
-    output: Path, tasks: dict[str, list[Pair]], records: dict[str, dict[str, dict[str, Any]]]
+    output: Path,
+    tasks: dict[str, list[Pair]],
+    records: tables.Records,
+    failures: dict[str, dict[str, str]],
 ) -> None:
-    """``table.json`` and ``table.md`` in the output folder: tables per task and by contrast."""
+    """``table.json`` and ``table.md`` in the output folder, for each task: means, what failed,
+    differences to `REFERENCE`, Dice by contrast.
+    """
     content, text = {}, []
     for task, pairs in tasks.items():
         names = {pair.name for pair in pairs}
         own = {m: {p: n for p, n in found.items() if p in names} for m, found in records.items()}
+        failed = {
+            m: {p: e for p, e in found.items() if p in names} for m, found in failures.items()
+        }
         common = tables.common_pairs(own)
         summary = tables.summarize(own, common)
-        content[task] = {"pairs": common, "of": len(names), "methods": summary}
-        text.append(f"## {task}: {len(common)} of {len(names)} pairs\n\n{tables.markdown(summary)}")
+        against = effects.differences(own, common, REFERENCE)
+        content[task] = {
+            "pairs": common,
+            "of": len(names),
+            "methods": summary,
+            "failed": failed,
+            f"against {REFERENCE}": against,
+        }
+        heading = f"## {task}: {len(common)} of {len(names)} pairs"
+        text.append(f"{heading}\n\n{tables.markdown(summary)}")
+        text.append(tables.failures(failed, len(names)))
+        text.append(effects.markdown(against, REFERENCE, len(common)))
         contrasts = tables.by_contrast(records, sorted(names))
         if contrasts:
             text.append(f"## {task}, by contrast\n\n{contrasts}")
     output.mkdir(parents=True, exist_ok=True)
     process.write_text(output / "table.json", json.dumps(content, indent=1))
-    process.write_text(output / "table.md", "\n".join(text))
-    print("\n" + "\n".join(text))
+    shown = "\n".join(part for part in text if part)
+    process.write_text(output / "table.md", shown)
+    print("\n" + shown)
 
 
 if __name__ == "__main__":

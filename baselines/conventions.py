@@ -1,9 +1,12 @@
-"""Displacement fields of the ITK world (greedy, ANTs) in the convention of the challenge.
+"""Displacement fields of the ITK world (greedy, ANTs, elastix, SimpleITK) in the convention of the
+challenge.
 
 Only NumPy is needed here, because this runs in the environment of the other method.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -34,11 +37,37 @@ def itk_to_voxels(vectors: np.ndarray, direction: np.ndarray, spacing: np.ndarra
     ValueError
         For vectors of another shape, or that are not finite.
     """
+    step = np.reshape(direction, (3, 3)) * np.asarray(spacing, float)
+    return mm_to_voxels(vectors, step)
+
+
+def mm_to_voxels(vectors: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """As `itk_to_voxels`, for any physical space.
+
+    Parameters
+    ----------
+    vectors : ndarray (X, Y, Z, 3)
+        Displacements in mm.
+    step : ndarray (3, 3)
+        What a voxel step along each array axis moves in mm, one column per axis.
+
+    Raises
+    ------
+    ValueError
+        For vectors of another shape, or that are not finite.
+    """
     vectors = np.asarray(vectors)
     if vectors.ndim != 4 or vectors.shape[-1] != 3:
         raise ValueError(f"vectors have shape {vectors.shape}; (X, Y, Z, 3) is needed")
     if not np.isfinite(vectors).all():
         raise ValueError("the displacement field holds NaN or infinite values")
-    step = np.reshape(direction, (3, 3)) * np.asarray(spacing, float)
     disp = np.einsum("ab,xyzb->axyz", np.linalg.inv(step), vectors, optimize=True)
     return np.ascontiguousarray(disp, np.float32)
+
+
+def sitk_to_voxels(field: Any) -> np.ndarray:
+    """Displacement in voxels from a vector image of SimpleITK on the fixed grid."""
+    import SimpleITK as sitk
+
+    vectors = np.transpose(sitk.GetArrayViewFromImage(field), (2, 1, 0, 3))
+    return itk_to_voxels(vectors, np.array(field.GetDirection()), np.array(field.GetSpacing()))

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import process
-from conventions import itk_to_voxels
+from conventions import sitk_to_voxels
 
 # "stock" is the example of greedy's manual with its default smoothing; "tuned" is the best of a
 # search on one pair of the development set.
@@ -62,7 +62,6 @@ def run(
     **overrides : str
         ``smoothing`` (as after ``-s``), ``iterations`` (``-n``), ``metric`` (``-m``).
     """
-    import numpy as np
     import SimpleITK as sitk
     from picsl_greedy import Greedy3D
 
@@ -71,9 +70,7 @@ def run(
         warp = Path(folder) / "warp.nii"  # not compressed: that time is not the method's
         Greedy3D().execute(f"{arguments} -i {fixed_path} {moving_path} -o {warp}")
         field = sitk.ReadImage(str(warp))
-    vectors = np.transpose(sitk.GetArrayFromImage(field), (2, 1, 0, 3))
-    disp = itk_to_voxels(vectors, np.array(field.GetDirection()), np.array(field.GetSpacing()))
-    return process.Fields(disp, notes={"command": arguments})
+    return process.Fields(sitk_to_voxels(field), notes={"command": arguments})
 
 
 if __name__ == "__main__":

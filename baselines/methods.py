@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from setup_env import interpreter
-
-PRESETS = ("fast", "default", "accurate")
-NAMES = ("none", "greedy-stock", "greedy-tuned", "ants-syn", *(f"optreg-{p}" for p in PRESETS))
-
-# First number after -s; the second, the smoothing of the field, is what a curve runs over.
-_GREEDY_FORCE_SIGMA = {"stock": "1.732vox", "tuned": "1.5vox"}
 
 
 @dataclass(frozen=True)
@@ -25,17 +20,20 @@ class Method:
     name : str
         Also the name of its folder of results.
     script : str
-        File in this folder; empty for no registration at all.
+        File in this folder; empty where nothing is run.
     environment : str
         Folder of the environment; empty for the one that runs this.
     settings : dict
         Keyword arguments of the script's ``run``.
+    needs : str
+        The setting that only the user can give, as a path; empty if there is none.
     """
 
     name: str
     script: str = ""
     environment: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    needs: str = ""
 
     def python(self, envs: Path) -> Path:
         """Interpreter that runs it.
@@ -43,8 +41,16 @@ class Method:
         Raises
         ------
         FileNotFoundError
-            Its environment has not been made.
+            Its environment has not been made, or what it needs is not there.
         """
+        if self.needs:
+            path = self.settings.get(self.needs)
+            if not path or not Path(path).exists():
+                found = f"{path} is not there" if path else "it is not known where"
+                raise FileNotFoundError(
+                    f"{self.name} needs a {self.needs}, and {found}; give "
+                    f"--set {self.name}.{self.needs}=PATH"
+                )
         if not self.environment:
             return Path(sys.executable)
         path = interpreter(envs, self.environment)
@@ -56,24 +62,51 @@ class Method:
         return path
 
 
-def named(name: str) -> Method:
-    """Method of a name from `NAMES`.
+_METHODS = (
+    Method("none"),
+    Method("affine", "affine.py"),
+    Method("demons", "demons.py"),
+    Method("greedy-stock", "greedy.py", "greedy", {"variant": "stock"}),
+    Method("greedy-tuned", "greedy.py", "greedy", {"variant": "tuned"}),
+    Method("ants-syn", "ants_syn.py", "ants"),
+    Method("ants-syn-tuned", "ants_syn.py", "ants", {"variant": "tuned"}),
+    Method("elastix", "elastix.py", "elastix"),
+    Method("convexadam-default", "convex_adam.py", "convexadam", {"variant": "default"}),
+    Method("convexadam-tuned", "convex_adam.py", "convexadam", {"variant": "tuned"}),
+    Method("fireants-greedy", "fire_ants.py", "fireants", {"variant": "greedy"}),
+    Method("fireants-syn", "fire_ants.py", "fireants", {"variant": "syn"}),
+    Method("deeds", "deeds.py", needs="binary"),
+    Method("niftyreg", "niftyreg.py", needs="binary"),
+    Method("fields", needs="folder"),
+    Method("optreg-fast", "optreg_method.py", settings={"preset": "fast"}),
+    Method("optreg-default", "optreg_method.py", settings={"preset": "default"}),
+    Method("optreg-accurate", "optreg_method.py", settings={"preset": "accurate"}),
+)
+NAMES = tuple(method.name for method in _METHODS)
+
+# First number after -s; the second, the smoothing of the field, is what a curve runs over.
+_GREEDY_FORCE_SIGMA = {"stock": "1.732vox", "tuned": "1.5vox"}
+
+
+def named(name: str, settings: Mapping[str, Any] | None = None) -> Method:
+    """Method of a name from `NAMES`, or ``fields-ANYTHING``.
+
+    Parameters
+    ----------
+    name : str
+    settings : mapping, optional
+        In addition to its own, or instead of them.
 
     Raises
     ------
     ValueError
         Unknown name.
     """
-    family, _, variant = name.partition("-")
-    if name not in NAMES:
+    known = "fields" if name.startswith("fields-") else name
+    base = next((method for method in _METHODS if method.name == known), None)
+    if base is None:
         raise ValueError(f"method '{name}' is unknown; use {', '.join(NAMES)}")
-    if family == "none":
-        return Method(name)
-    if family == "greedy":
-        return Method(name, "greedy.py", "greedy", {"variant": variant})
-    if family == "ants":
-        return Method(name, "ants_syn.py", "ants")
-    return Method(name, "optreg_method.py", "", {"preset": variant})
+    return replace(base, name=name, settings={**base.settings, **(settings or {})})
 
 
 def smoothed(name: str, value: float) -> Method:
@@ -82,24 +115,28 @@ def smoothed(name: str, value: float) -> Method:
     Parameters
     ----------
     name : str
-        From `NAMES`.
+        Of greedy, ANTs or optreg.
     value : float
         greedy: standard deviation in voxels of the field's Gaussian (the second number of ``-s``);
         ANTs: its ``total_sigma``; optreg: factor on all ``field_sigma_vox`` of the preset.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, or a method without such a setting.
     """
     base = named(name)
-    if not base.script:
-        raise ValueError(f"method '{name}' has no smoothing to vary")
-    if base.environment == "greedy":
+    if base.script == "greedy.py":
         first = _GREEDY_FORCE_SIGMA[base.settings["variant"]]
         change: dict[str, Any] = {"smoothing": f"{first} {value:g}vox"}
-    elif base.environment == "ants":
+    elif base.script == "ants_syn.py":
         change = {"total_sigma": value}
-    else:
+    elif base.script == "optreg_method.py":
         from optreg import RegistrationConfig
 
         sigmas = RegistrationConfig.preset(base.settings["preset"]).continuous.field_sigma_vox
         scaled = [round(value * sigma, 4) for sigma in sigmas]
         change = {"changes": {"continuous": {"field_sigma_vox": scaled}}}
-    label = f"{name}@{value:g}"
-    return Method(label, base.script, base.environment, {**base.settings, **change})
+    else:
+        raise ValueError(f"method '{name}' has no smoothing to vary")
+    return replace(base, name=f"{name}@{value:g}", settings={**base.settings, **change})

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -89,17 +90,18 @@ def main(run: Run, packages: tuple[str, ...], prepare: Callable[..., None] | Non
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB."""
+    """Largest resident memory so far of this process, or of a program that it ran, in MB."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    programs = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6
     status = Path("/proc/self/status")
     if status.exists():
         # Not getrusage: its maximum is inherited from the process that started this one.
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+                return max(int(line.split()[1]) * 1024 / 1e6, programs)
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, programs)
 
 
 def _version(name: str) -> str:
@@ -138,6 +140,7 @@ def call(
     *,
     threads: int,
     settings: Mapping[str, Any],
+    limit_s: float | None = None,
 ) -> dict[str, Any]:
     """Run a method's script in its environment; return its record.
 
@@ -155,11 +158,13 @@ def call(
         CPU threads the method may use.
     settings : mapping
         Passed to its ``run``.
+    limit_s : float, optional
+        After this many seconds it is ended.
 
     Raises
     ------
     RuntimeError
-        The method failed; the message holds the end of its log.
+        The method failed, and the message holds the end of its log; or it took too long.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     log = beside(stem, ".log")
@@ -170,20 +175,36 @@ def call(
     command += ["--threads", count, "--settings", json.dumps(dict(settings))]
     start = time.perf_counter()
     with log.open("w") as output:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **limits},
-            check=False,
-        )
+        code = _ended(command, output, {**os.environ, **limits}, limit_s)
     total = time.perf_counter() - start
     path = beside(stem, ".run.json")
-    if done.returncode or not path.exists():
+    if code or not path.exists():
         tail = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"{script} ended with {done.returncode}: {' '.join(tail)} (see {log})")
+        raise RuntimeError(f"{script} ended with {code}: {' '.join(tail)} (see {log})")
     record = json.loads(path.read_text())
     record["process_seconds"] = total
     write_text(path, json.dumps(record, indent=1))
     return record
+
+
+def _ended(
+    command: list[str], output: IO[str], environment: dict[str, str], limit_s: float | None
+) -> int:
+    """Exit status of a command; it does not outlive this call."""
+    # A session of its own, so that the programs a method has started can be ended with it.
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        return child.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"took longer than {limit_s:g} seconds") from None
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()

@@ -10,7 +10,13 @@ import venv
 from pathlib import Path
 
 # Each method has dependencies that exclude those of another, so each gets its own folder.
-PACKAGES = {"greedy": ["picsl-greedy", "SimpleITK", "numpy"], "ants": ["antspyx", "numpy"]}
+PACKAGES = {
+    "greedy": ["picsl-greedy", "SimpleITK", "numpy"],
+    "ants": ["antspyx", "numpy"],
+    "convexadam": ["convexAdam", "numpy"],
+    "elastix": ["itk-elastix", "numpy"],
+    "fireants": ["fireants", "numpy"],
+}
 DEFAULT_FOLDER = Path(__file__).resolve().parent / ".envs"
 
 

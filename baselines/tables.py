@@ -100,6 +100,16 @@ def markdown(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     return table(rows)
 
 
+def failures(failed: Mapping[str, Mapping[str, str]], pairs: int) -> str:
+    """Table of what failed, one row a method, with the reason of the first; empty for nothing."""
+    rows = [["method", "failed", "the first"]]
+    for method, found in failed.items():
+        if found:
+            first = " ".join(next(iter(found.values())).split()).replace("|", "\\|")
+            rows.append([method, f"{len(found)} of {pairs}", first])
+    return table(rows) if len(rows) > 1 else ""
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Markdown table of rows of text, the first one the header."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

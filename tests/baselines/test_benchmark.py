@@ -21,9 +21,10 @@ def test_report(dataset_folder, tmp_path):
     stages, levels = numbers["stages_s"], numbers["levels"]
     parts = sum(value for name, value in stages.items() if name != "total")
     iterating = sum(level["seconds"] for level in levels)
-    # Parts of a whole; the lower limits leave room for a machine that is busy elsewhere.
+    # Parts of a whole; the lower limit leaves room for a machine that is busy elsewhere.
     assert 0.5 * stages["total"] < parts <= stages["total"]
-    assert 0.5 * stages["refine"] < iterating <= 1.01 * stages["refine"]
+    # These are from different runs, between which the load of a machine changes.
+    assert 0.2 * stages["refine"] < iterating < 5 * stages["refine"]
     for level in levels:
         assert level["voxels"] * level["factor"] ** 3 == numbers["cropped_voxels"]
         # Intensities and a tissue map; at half resolution also the difference of both maps, at

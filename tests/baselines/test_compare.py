@@ -16,7 +16,7 @@ import tables
 from dataset import read_task, read_tasks
 from judge import judge
 from optreg.errors import InputError
-from optreg.io import load_image
+from optreg.io import load_image, write_field
 
 
 def test_pairs_carry_the_labels_of_any_of_their_tasks(dataset_folder):
@@ -71,6 +71,7 @@ def test_numbers_by_hand(dataset_folder, smooth_disp):
 
 def _options(folder, output, **changes):
     options = {"envs": output, "threads": 1, "output": output, "drop_fields": False}
+    options["time_limit"] = None
     return Namespace(data=folder, **{**options, **changes})
 
 
@@ -79,7 +80,7 @@ def oracle(monkeypatch, smooth_disp):
     """A method that knows the answer, and the list of its calls."""
     calls = []
 
-    def call(python, script, pair, stem, *, threads, settings):
+    def call(python, script, pair, stem, *, threads, settings, limit_s):
         calls.append(stem.name)
         stem.parent.mkdir(parents=True, exist_ok=True)
         np.save(process.beside(stem, ".npy"), smooth_disp)
@@ -107,16 +108,17 @@ def test_nothing_is_done_twice(dataset_folder, tmp_path, oracle):
     assert "hd95_mm" in more["optreg-fast"][pairs[0].name] and len(oracle) == 1
 
 
-def test_results_of_other_settings_are_not_passed_off(dataset_folder, tmp_path, oracle):
+@pytest.mark.parametrize("suffix", [".metrics.json", ".run.json"])
+def test_results_of_other_settings_are_not_passed_off(dataset_folder, tmp_path, oracle, suffix):
     pairs = read_task(dataset_folder, "segmentation")
     args = _options(dataset_folder, tmp_path / "out")
     method = methods.named("optreg-fast")
     compare.collect([method], pairs, args)
-    (args.output / method.name / f"{pairs[0].name}.metrics.json").unlink()
-    changed = methods.Method(method.name, method.script, "", {"preset": "accurate"})
+    (args.output / method.name / f"{pairs[0].name}{suffix}").unlink()
+    changed = methods.named("optreg-fast", {"preset": "accurate"})
     records, failures = compare.collect([changed], pairs, args)
     assert records == {method.name: {}}
-    assert "other settings" in failures[0]
+    assert "other settings" in failures[method.name][pairs[0].name]
 
 
 def test_fields_can_be_dropped(dataset_folder, tmp_path, oracle):
@@ -139,6 +141,60 @@ def test_one_command_makes_the_table(dataset_folder, tmp_path, capsys):
     text = (out / "table.md").read_text()
     assert "segmentation: 1 of 1 pairs" in text and text.count("| optreg-fast") == 2
     assert text in capsys.readouterr().out
+
+
+def test_ready_fields_are_judged_like_those_of_a_method(dataset_folder, tmp_path, oracle):
+    (pair,) = read_task(dataset_folder, "segmentation")
+    args = _options(dataset_folder, tmp_path / "out")
+    records, _ = compare.collect([methods.named("optreg-fast")], [pair], args)
+    disp = np.load(next((tmp_path / "out").rglob("*.npy")))
+    folder = tmp_path / "network"
+    folder.mkdir()
+    write_field(folder / "disp_1001_1000.nii.gz", disp, load_image(pair.images.fixed).grid)
+    ready = methods.named("fields-network", {"folder": str(folder)})
+    theirs, failures = compare.collect([ready], [pair], args)
+    assert not failures
+    ours, given = (found[pair.name] for found in (*records.values(), *theirs.values()))
+    assert len(given) > 8 and "seconds" not in given
+    del given["settings"]
+    assert given.items() <= ours.items()
+
+    (folder / "disp_1001_1000.nii.gz").unlink()
+    (args.output / "fields-network" / f"{pair.name}.metrics.json").unlink()
+    _, failures = compare.collect([ready], [pair], args)
+    assert "disp_1001_1000.nii.gz" in failures["fields-network"][pair.name]
+
+
+@pytest.mark.usefixtures("oracle")
+def test_a_method_that_fails_has_a_row_and_stops_nobody(dataset_folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    command = ["--data", str(dataset_folder), "--output", str(out), "--tasks", "segmentation"]
+    command += ["--methods", "fields-net,none,optreg-fast", "--set", f"fields-net.folder={folder}"]
+    assert compare.main(command) == compare.SOME_FAILED
+    content = json.loads((out / "table.json").read_text())["segmentation"]
+    assert list(content["methods"]) == ["none", "optreg-fast"]
+    assert "disp_1001_1000" in content["failed"]["fields-net"]["1001_0000_1000_0000"]
+    assert "| fields-net | 1 of 1 |" in (out / "table.md").read_text()
+    assert "error: fields-net" in capsys.readouterr().err
+
+
+def test_settings_from_the_command_line():
+    given = [compare._setting(text) for text in ("fields-a.folder=/x/y", "demons.sigma_vox=2")]
+    wanted = compare.wanted_methods("none,fields-a,demons", given)
+    assert [method.settings for method in wanted] == [{}, {"folder": "/x/y"}, {"sigma_vox": 2}]
+    with pytest.raises(ValueError, match="'demons' is not among"):
+        compare.wanted_methods("none", given[1:])
+
+
+@pytest.mark.parametrize("text", ["demons", "demons=2", "demons.sigma_vox=", ".a=1"])
+def test_settings_that_are_none(dataset_folder, tmp_path, capsys, text):
+    command = ["--data", str(dataset_folder), "--output", str(tmp_path), "--set", text]
+    with pytest.raises(SystemExit) as ended:
+        compare.main(command)
+    assert ended.value.code == 2
+    assert "METHOD.KEY=VALUE" in capsys.readouterr().err
 
 
 def test_an_unknown_method_ends_before_any_work(dataset_folder, tmp_path, capsys):

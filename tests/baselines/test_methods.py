@@ -9,6 +9,9 @@ import greedy
 import methods
 import process
 from optreg import RegistrationConfig
+from setup_env import PACKAGES
+
+ANTS = ("ants-syn", "ants-syn-tuned")
 
 
 @pytest.mark.parametrize("name", methods.NAMES)
@@ -18,13 +21,16 @@ def test_every_name_has_a_script_with_a_run(name):
     if method.script:
         text = (Path(process.__file__).parent / method.script).read_text()
         assert "\ndef run(" in text
+    if method.environment:
+        assert method.environment in PACKAGES
 
 
 def test_unknown_names_and_missing_environments_are_explained(tmp_path):
     with pytest.raises(ValueError, match="greedy-tuned"):
         methods.named("greedy-best")
-    with pytest.raises(ValueError, match="no smoothing"):
-        methods.smoothed("none", 1.0)
+    for name in ("none", "demons"):
+        with pytest.raises(ValueError, match="no smoothing"):
+            methods.smoothed(name, 1.0)
     with pytest.raises(FileNotFoundError, match=r"setup_env\.py greedy"):
         methods.named("greedy-stock").python(tmp_path)
 
@@ -43,10 +49,17 @@ def test_smoothing_reaches_the_command():
     assert "-s 1.5vox 0.7vox" in greedy.command(threads=1, **tuned.settings)
     stock = methods.smoothed("greedy-stock", 1)
     assert "-s 1.732vox 1vox" in greedy.command(threads=1, **stock.settings)
-    syn = ants_syn.arguments(total_sigma=0.5, flow_sigma=None, iterations=None)
+    syn = ants_syn.arguments(**methods.smoothed("ants-syn", 0.25).settings)
     assert syn["type_of_transform"] == "SyNOnly"
-    assert (syn["flow_sigma"], syn["total_sigma"]) == (3.0, 0.5)
-    assert ants_syn.arguments(None, None, None) == {"type_of_transform": ants_syn.CHALLENGE}
+    assert (syn["syn_sampling"], syn["flow_sigma"], syn["total_sigma"]) == (2, 3.0, 0.25)
+
+
+def test_stock_and_tuned_syn():
+    stock, tuned = (ants_syn.arguments(**methods.named(n).settings) for n in ANTS)
+    assert stock == {"type_of_transform": ants_syn.CHALLENGE}
+    assert (tuned["type_of_transform"], tuned["syn_metric"]) == ("SyNOnly", "CC")
+    assert (tuned["syn_sampling"], tuned["grad_step"], tuned["total_sigma"]) == (4, 0.1, 0.5)
+    assert tuned["reg_iterations"] == (100, 70, 50, 20)
 
 
 def test_smoothing_of_optreg_scales_every_level():

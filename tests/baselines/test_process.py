@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,25 @@ def test_a_failure_names_the_last_line_of_the_log(toy, tmp_path):
     with pytest.raises(RuntimeError, match=r"ended with 1: size is negative \(see .*\.log\)"):
         _call(toy, tmp_path, size=-1)
     assert not list((tmp_path / "out").glob("*.json"))
+
+
+def test_what_takes_too_long_is_ended_with_all_its_programs(toy, tmp_path):
+    text = Path(toy).read_text()
+    sleeper = "import subprocess; subprocess.Popen(['sleep', '60']).wait()"
+    Path(toy).write_text(text.replace("    time.sleep(0.3)", f"    {sleeper}"))
+    pair = (tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    options = {"threads": 1, "settings": {"size": 1}, "limit_s": 1.5}
+    start = time.perf_counter()
+    with pytest.raises(RuntimeError, match=r"longer than 1\.5 seconds"):
+        process.call(Path(sys.executable), toy, pair, tmp_path / "out" / "toy", **options)
+    assert time.perf_counter() - start < 20
+    assert not list((tmp_path / "out").glob("*.json"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_of_a_program_counts(toy, tmp_path):
+    text = Path(toy).read_text()
+    child = "subprocess.run([sys.executable, '-c', 'b = bytearray(b\"1\") * (250 << 20)'])"
+    Path(toy).write_text(text.replace("    time.sleep(0.3)", f"    import subprocess; {child}"))
+    _, record = _call(toy, tmp_path, size=1)
+    assert 250 < record["peak_memory_mb"] < 330

@@ -1,0 +1,67 @@
+"""NiftyReg, programs that the user has: ``--set niftyreg.binary=PATH/reg_f3d``.
+
+Modat et al. 2010, doi 10.1016/j.cmpb.2009.09.002. ``reg_transform`` is expected beside
+``reg_f3d``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import process
+from conventions import mm_to_voxels
+from program import fingerprint, run_program
+
+
+def run(
+    fixed_path: Path, moving_path: Path, *, threads: int = 2, binary: str, options: str = ""
+) -> process.Fields:
+    """Displacement of one pair.
+
+    Parameters
+    ----------
+    fixed_path, moving_path : path
+        NIfTI images, affinely aligned, in one world.
+    threads : int
+        CPU threads.
+    binary : str
+        The program ``reg_f3d``.
+    options : str
+        More of its arguments, such as ``-vel``; without: its defaults, normalized mutual
+        information and control points every 5 voxels.
+    """
+    notes = {"sha256": fingerprint(binary), "options": options}
+    transform = Path(binary).with_name("reg_transform")
+    with tempfile.TemporaryDirectory() as folder:
+        grid, warped, field = (Path(folder) / f"{name}.nii" for name in ("grid", "warped", "field"))
+        images = ["-ref", fixed_path, "-flo", moving_path]
+        outputs = ["-cpp", grid, "-res", warped]
+        common = ["-omp", threads]
+        run_program([binary, *images, *outputs, *common, "-voff", *options.split()], threads)
+        run_program([transform, "-ref", fixed_path, "-disp", grid, field, *common], threads)
+        return process.Fields(read_displacement(field, fixed_path), notes=notes)
+
+
+def read_displacement(path: Path, fixed_path: Path) -> np.ndarray:
+    """Displacement in voxels from NiftyReg's displacement field.
+
+    It is a NIfTI vector image ``(X, Y, Z, 1, 3)`` on the fixed grid, in mm of the RAS world that
+    the sform of the fixed image leads to.
+
+    Raises
+    ------
+    ValueError
+        The file has another shape, or values that are not finite.
+    """
+    import nibabel as nib
+
+    vectors = nib.load(path).get_fdata(dtype=np.float32)
+    step = nib.load(fixed_path).affine[:3, :3]
+    return mm_to_voxels(vectors[:, :, :, 0] if vectors.ndim == 5 else vectors, step)
+
+
+if __name__ == "__main__":
+    process.main(run, ())
