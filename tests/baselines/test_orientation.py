@@ -20,14 +20,15 @@ SHAPE = (40, 48, 56)
 AFFINE = np.diag([-1.2, 1.0, 1.1, 1.0])
 AFFINE[:3, 3] = [20, -30, 5]
 CENTRE = (np.array(SHAPE, float).reshape(3, 1, 1, 1) - 1) / 2
+ANGLE = np.deg2rad(8)
 ENVIRONMENTS = Path(os.environ.get("OPTREG_ENVS", DEFAULT_FOLDER))
 RUNNABLE = [name for name in methods.NAMES if methods.named(name).script]
 # Fewer iterations than for brains, where the full number takes minutes even here.
 QUICKER = {
     "ants-syn-tuned": {"iterations": [40, 40, 20, 10]},
-    "fireants-greedy": {"iterations": [100, 50, 10]},
-    "fireants-syn": {"iterations": [100, 50, 10]},
-    "elastix": {"parameters": {"MaximumNumberOfIterations": ["100"]}},
+    "fireants-greedy": {"iterations": [60, 30, 5]},
+    "fireants-syn": {"iterations": [60, 30, 5]},
+    "elastix": {"parameters": {"MaximumNumberOfIterations": ["200"]}},
 }
 
 
@@ -49,7 +50,7 @@ def motion(kind, sign):
     if kind == "translation":
         shift = sign * np.array([2.0, -1.5, 1.0]).reshape(3, 1, 1, 1)
         return np.broadcast_to(shift, here.shape)
-    angle = sign * np.deg2rad(8)
+    angle = sign * ANGLE
     turn = np.eye(3)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return np.einsum("ab,bxyz->axyz", turn, here - CENTRE) + CENTRE - here
@@ -76,17 +77,23 @@ def test_a_known_motion_comes_back(name, kind, tmp_path, monkeypatch):
         nib.save(nib.Nifti1Image(data, AFFINE), path)
     process.call(python, method.script, pair, tmp_path / "out", threads=2, settings=method.settings)
     disp = np.load(tmp_path / "out.npy")
-    truth, inside = motion(kind, +1), fixed > 6
-    for axis in range(3):
-        expected = truth[axis][inside].mean()
-        assert disp[axis][inside].mean() == pytest.approx(expected, abs=0.35)
-    if kind == "rotation":
-        # It turns about the centre, so that the mean says little: the slopes have the angle.
-        x, y, _ = (here - CENTRE)[:, inside]
-        assert np.polyfit(y, disp[0][inside], 1)[0] == pytest.approx(
-            -np.sin(np.deg2rad(8)), rel=0.4
-        )
-        assert np.polyfit(x, disp[1][inside], 1)[0] == pytest.approx(np.sin(np.deg2rad(8)), rel=0.4)
+    # Half is enough: smoothing holds a field back, but no wrong sign or axis leaves that much.
+    inside = fixed > 6
+    if kind == "translation":
+        found = [component[inside].mean() for component in disp]
+        assert found == pytest.approx(motion(kind, +1)[:, 0, 0, 0], rel=0.5)
+        return
+    slopes = _slopes(disp, inside)
+    expected = _slopes(motion(kind, +1), inside)
+    np.testing.assert_allclose(slopes[[0, 1], [1, 0]], expected[[0, 1], [1, 0]], rtol=0.5)
+    assert np.abs(slopes - expected).max() < 0.5 * np.sin(ANGLE)
+
+
+def _slopes(disp, inside):
+    """How each component (row) grows along each axis (column), by least squares."""
+    where = (np.indices(SHAPE, float) - CENTRE)[:, inside]
+    columns = np.vstack([where, np.ones(where.shape[1])]).T
+    return np.linalg.lstsq(columns, disp[:, inside].T, rcond=None)[0][:3].T
 
 
 @pytest.mark.parametrize("kind", ["translation", "rotation"])
