@@ -34,20 +34,6 @@ _log = logging.getLogger("optreg")
 
 FieldFormat = Literal["l2r", "itk", "npz", "fsl", "fsl-abs", "spm", "torch", "torch-aligned"]
 
-FORMATS: dict[str, str] = {
-    "l2r": "Learn2Reg / LUMIR: NIfTI (X,Y,Z,3), voxels",
-    "npz": "array (3,X,Y,Z) of NumPy, voxels",
-    "itk": "ITK, ANTs, SimpleITK: NIfTI (X,Y,Z,1,3), .mha, .nrrd, .h5; affines .tfm .txt .mat .h5",
-    "fsl": "FSL: warp of displacements, NIfTI (X,Y,Z,3)",
-    "fsl-abs": "FSL: warp of positions, NIfTI (X,Y,Z,3)",
-    "spm": "SPM y_*.nii, NiftyReg: deformation in mm, NIfTI (X,Y,Z,1,3)",
-    "torch": "grid of torch's grid_sample, align_corners=False, .npz or .npy",
-    "torch-aligned": "the same for align_corners=True",
-    "flirt": "FSL: matrix of FLIRT, text",
-    "ras": "4x4 matrix from fixed to moving RAS mm, text",
-}
-"""Name and meaning of every format."""
-
 _NIFTI = (".nii", ".nii.gz")
 _NiftiReader = Callable[[StoredVolume, Grid | None, Grid | None], DisplacementField]
 _Reader = Callable[[Path, Grid | None, Grid | None], Affine | DisplacementField]
@@ -86,6 +72,9 @@ _MATRIX_WRITERS: dict[str, _MatrixWriter] = {
     "ras": matrix.ras_to_text,
 }
 
+FORMATS = (*_FIELD_WRITERS, *_MATRIX_WRITERS)
+"""Names of all formats that are read and written."""
+
 
 def read_transform(
     path: PathLike,
@@ -94,7 +83,20 @@ def read_transform(
     *,
     format: str | None = None,
 ) -> Affine | DisplacementField:
-    """Read a transform in any of `FORMATS`.
+    """Read a transform in any of the formats.
+
+    ================= ===========================================================================
+    ``l2r``           Learn2Reg / LUMIR: NIfTI (X,Y,Z,3) or (3,X,Y,Z), voxels
+    ``npz``           the same as an array of NumPy, .npz or .npy
+    ``itk``           ITK, ANTs, SimpleITK: NIfTI (X,Y,Z,1,3), .mha, .nrrd, LPS mm; transform files
+    ``fsl``           warp of FSL with displacements, NIfTI (X,Y,Z,3)
+    ``fsl-abs``       warp of FSL with positions
+    ``spm``           deformation of SPM and NiftyReg: positions in RAS mm, NIfTI (X,Y,Z,1,3)
+    ``torch``         grid of torch's ``grid_sample`` with ``align_corners=False``, .npz or .npy
+    ``torch-aligned`` the same with ``align_corners=True``
+    ``flirt``         matrix of FLIRT, text
+    ``ras``           4x4 matrix from RAS mm of the fixed to RAS mm of the moving image, text
+    ================= ===========================================================================
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def read_transform(
     moving_grid : Grid, optional
         Grid of the moving image, which the formats of FSL need and those of torch use.
     format : str, optional
-        A key of `FORMATS`.
+        Its name; see above.
 
     Returns
     -------
@@ -186,7 +188,7 @@ def write_field(
     format : str
         "l2r": challenge format, float32 ``(X,Y,Z,3)`` voxels with identity affine. "itk": float32
         ``(X,Y,Z,1,3)`` LPS mm, for ITK, ANTs and SimpleITK. "npz": float32 ``(3,X,Y,Z)`` voxels.
-        The others: see `FORMATS`.
+        The others: see `read_transform`.
 
     Raises
     ------
@@ -218,7 +220,7 @@ def write_transform(
     format: str,
     overwrite: bool = False,
 ) -> Path:
-    """Write a transform in any of `FORMATS`.
+    """Write a transform in any of the formats of `read_transform`.
 
     Parameters
     ----------
@@ -230,7 +232,7 @@ def write_transform(
     fixed_grid, moving_grid : Grid, optional
         Of the images, where `transform` is an affine and the format needs them.
     format : str
-        A key of `FORMATS`.
+        See `read_transform`.
 
     Raises
     ------
@@ -281,7 +283,8 @@ def _nifti_format(stored: StoredVolume) -> str:
         return "fsl"
     if len(shape) == 5 and shape[3:] == (1, 3) and stored.intent not in itk.INTENTS:
         raise InputError(
-            f"five axes but intent {stored.intent}, an ITK field has intent 1007; name its format"
+            f"five axes but intent {stored.intent}, an ITK field has intent 1007; name its "
+            "format (optreg convert --from)"
         )
     return "itk" if stored.intent in itk.INTENTS else "l2r"
 
@@ -290,11 +293,13 @@ def _format_of_ending(path: Path) -> str:
     if _ends(path, (".npz",)):
         return "npz"
     if _ends(path, (".mat", ".txt", ".xfm")) and matrix.is_matrix(path):
-        raise InputError("is a bare 4x4 matrix; say with the format whether it is flirt or ras")
+        raise InputError(
+            "is a bare 4x4 matrix; name its format (optreg convert --from flirt or ras)"
+        )
     if _ends(path, (*itk.IMAGES, *itk.TRANSFORMS)):
         return "itk"
     if _ends(path, NUMPY):
-        raise InputError("a bare array may hold anything; say with the format what it is")
+        raise InputError("a bare array may hold anything; name its format (optreg convert --from)")
     known = ", ".join((*_NIFTI, ".npz", *itk.IMAGES, *itk.TRANSFORMS))
     raise InputError(f"unknown field format; convert it to one of {known}")
 

@@ -141,7 +141,12 @@ def quiet_itk(path: PathLike) -> Iterator[None]:
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """HDF5 and MetaIO write to the terminal on their own, past Python and past ITK."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        kept = os.dup(2)
+    except OSError:  # a program without a terminal may have closed it
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield

@@ -13,7 +13,7 @@ from optreg.grid import Grid
 from optreg.image import Image
 from optreg.transform.field import DisplacementField, Interpolation
 from optreg.transform.itk import LPS, matrix_of, own_transform
-from optreg.transform.sampling import affine_displacement
+from optreg.transform.sampling import affine_displacement, map_field
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -56,6 +56,12 @@ class Affine:
     def compose(self, other: Affine) -> Affine:
         """First `other`, then this one: ``self(other(x))``."""
         return Affine(self.matrix @ other.matrix)
+
+    def after(self, field: DisplacementField) -> DisplacementField:
+        """First `field`, then this one: a field on the fixed grid of `field`, not interpolated."""
+        grid = field.fixed_grid
+        in_voxels = np.linalg.solve(grid.affine, self.matrix @ grid.affine)
+        return DisplacementField(map_field(in_voxels, field.disp), grid)
 
     def invert(self) -> Affine:
         """From the moving to the fixed world."""

@@ -7,7 +7,6 @@ import numpy as np
 from optreg.grid import Grid
 from optreg.transform.affine import Affine
 from optreg.transform.field import DisplacementField
-from optreg.transform.sampling import map_field
 
 __all__ = ["affine_part", "invert_onto"]
 
@@ -54,7 +53,6 @@ def invert_onto(field: DisplacementField, grid: Grid) -> DisplacementField:
         return field.invert()
     back = affine_part(field).invert()
     fixed = field.fixed_grid
-    in_voxels = np.linalg.solve(fixed.affine, back.matrix @ fixed.affine)
-    rest = DisplacementField(map_field(in_voxels, field.disp), fixed).invert()
+    rest = back.after(field).invert()
     inverse = rest.compose(back.to_displacement(grid, fixed))
     return DisplacementField(inverse.disp, grid, fixed)

@@ -157,6 +157,15 @@ def test_first_axis_of_fsl_counts_from_the_other_end_where_the_determinant_is_po
     assert_allclose(field.disp[:, 4, 5, 6], [1, 1, -1], atol=1e-6)
 
 
+def test_warp_without_intent_is_of_fsl_only_if_that_is_said(tmp_path):
+    values = np.zeros((*RIGHT.shape, 3), np.float32)
+    values[..., 0] = 2
+    nib.save(nib.Nifti1Image(values, RIGHT.affine), tmp_path / "a.nii")
+    assert_allclose(read_field(tmp_path / "a.nii", RIGHT, RIGHT).disp[:, 4, 5, 6], [2, 0, 0])
+    said = read_field(tmp_path / "a.nii", RIGHT, RIGHT, format="fsl")
+    assert_allclose(said.disp[:, 4, 5, 6], [-1, 0, 0], atol=1e-6)
+
+
 def test_fsl_between_images_of_opposite_handedness(tmp_path):
     # Voxel (4, 5, 6) of the fixed image: world (-1, 20, 25), FSL ((9-4)*2, 5*3, 6*4), that is
     # (10, 15, 24).
@@ -188,14 +197,14 @@ def test_flirt_by_hand(tmp_path):
 
 def test_fsl_needs_the_moving_grid_and_says_what_is_no_field(tmp_path):
     path = fsl_warp(tmp_path, np.zeros((*RIGHT.shape, 3)), RIGHT.affine)
-    with pytest.raises(InputError, match="depends on the grid of the moving image"):
+    with pytest.raises(InputError, match="depends on the moving image"):
         read_field(path, RIGHT)
     (tmp_path / "a.mat").write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
-    with pytest.raises(InputError, match="give fixed and moving"):
+    with pytest.raises(InputError, match="depends on both images"):
         read_transform(tmp_path / "a.mat", RIGHT, format="flirt")
-    with pytest.raises(InputError, match="give fixed and moving"):
+    with pytest.raises(InputError, match="depends on both images"):
         write_transform(tmp_path / "b.mat", Affine.identity(), format="flirt")
-    with pytest.raises(InputError, match="a bare 4x4 matrix; say with the format"):
+    with pytest.raises(InputError, match="a bare 4x4 matrix; name its format"):
         read_transform(tmp_path / "a.mat", RIGHT, LEFT)
     assert sorted(os.listdir(tmp_path)) == ["a.mat", "warp.nii.gz"]
 

@@ -88,9 +88,13 @@ class Frame:
         rest = np.minimum((values - own).var(axis=0), (values + own).var(axis=0)).sum()
         whole = values.var(axis=0).sum()
         if self.start is not None and rest < _LARGEST_REST * whole:
-            raise InputError("holds positions, not displacements; name the format it is in")
+            raise InputError(
+                "holds positions, not displacements; name its format (optreg convert --from)"
+            )
         if self.start is None and whole < _LARGEST_REST * rest:
-            raise InputError("holds displacements, not positions; name the format it is in")
+            raise InputError(
+                "holds displacements, not positions; name its format (optreg convert --from)"
+            )
 
 
 def require_finite(values: NDArray[Any]) -> None:

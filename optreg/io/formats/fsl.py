@@ -71,7 +71,9 @@ def absolute_to_nifti(path: PathLike, field: DisplacementField, overwrite: bool)
 def read_flirt(path: Path, fixed: Grid | None, moving: Grid | None) -> Affine:
     """Affine of a matrix of FLIRT, which maps from the moving (``-in``) to the fixed (``-ref``)."""
     if fixed is None or moving is None:
-        raise InputError("a matrix of FLIRT says nothing of its images; give fixed and moving")
+        raise InputError(
+            "a matrix of FLIRT depends on both images; name them (optreg convert --moving)"
+        )
     matrix = read_matrix(path)
     start = scaled_voxels(fixed) @ np.linalg.inv(fixed.affine)
     end = moving.affine @ np.linalg.inv(scaled_voxels(moving))
@@ -83,7 +85,7 @@ def flirt_to_text(
 ) -> Path:
     """Write the matrix that FLIRT would have found (``-omat``)."""
     if fixed is None or moving is None:
-        raise InputError(f"{path}: a matrix of FLIRT depends on both images; give fixed and moving")
+        raise InputError(f"{path}: a matrix of FLIRT depends on both images; name them (--moving)")
     start = fixed.affine @ np.linalg.inv(scaled_voxels(fixed))
     end = scaled_voxels(moving) @ np.linalg.inv(moving.affine)
     return write_matrix(path, Affine(end @ affine.matrix @ start).invert().matrix, overwrite)
@@ -96,7 +98,9 @@ def _decode(stored: StoredVolume, moving: Grid | None, absolute: bool) -> Displa
             "fnirtfileutils --out"
         )
     if moving is None:
-        raise InputError("a warp of FSL depends on the grid of the moving image; give that as well")
+        raise InputError(
+            "a warp of FSL depends on the moving image; name that (optreg convert --moving)"
+        )
     values = stored.values(stored.array)
     if values.ndim != 4 or values.shape[3] != 3:
         raise InputError(f"shape {values.shape}; a warp of FSL has (X,Y,Z,3)")
