@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from optreg.errors import InputError
-from optreg.io.files import check_readable
+from optreg.io.tables import read_rows
 from optreg.metrics import METRICS
 from optreg.metrics.statistics import (
     Effect,
@@ -38,11 +40,17 @@ class Method:
         Pair -> metric -> value.
     labels : mapping
         Pair -> label -> Dice.
+    groups : mapping
+        Pair -> part of the dataset (task, contrast); "" or missing for the rest.
+    sources : mapping, optional
+        Where the judged files are: ``fields``, and ``pairs``: pair -> ``fixed``, ``moving``.
     """
 
     name: str
     cases: Mapping[str, Mapping[str, float]]
     labels: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Any] | None = None
 
 
 def read_scores(name: str, folder: Path) -> Method:
@@ -54,29 +62,23 @@ def read_scores(name: str, folder: Path) -> Method:
         There are none.
     """
     cases: dict[str, dict[str, float]] = {}
-    for row in _rows(folder / "cases.csv", {"pair"}):
+    groups: dict[str, str] = {}
+    for row in read_rows(folder / "cases.csv", {"pair"}):
         values = {m: float(row[m]) for m in METRICS if row.get(m)}
         cases[row["pair"]] = {m: v for m, v in values.items() if math.isfinite(v)}
+        groups[row["pair"]] = row.get("group") or ""
     if not cases:
         raise InputError(f"{folder / 'cases.csv'}: holds no case")
     labels: dict[str, dict[int, float]] = {}
     if (folder / "labels.csv").is_file():
-        for row in _rows(folder / "labels.csv", {"pair", "label", "dice"}):
+        for row in read_rows(folder / "labels.csv", {"pair", "label", "dice"}):
             if row["dice"]:
                 labels.setdefault(row["pair"], {})[int(row["label"])] = float(row["dice"])
-    return Method(name, cases, labels)
-
-
-def _rows(path: Path, needed: set[str]) -> list[dict[str, str]]:
-    check_readable(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no table ({error})") from error
-    if rows and not needed <= rows[0].keys():
-        raise InputError(f"{path}: has no columns {', '.join(sorted(needed))}")
-    return rows
+    sources = None
+    if (folder / "sources.json").is_file():
+        with contextlib.suppress(ValueError):
+            sources = json.loads((folder / "sources.json").read_text(encoding="utf-8"))
+    return Method(name, cases, labels, groups, sources)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,14 @@ class Comparison:
     def cases_of(self, metric: str) -> tuple[str, ...]:
         """Cases for which every method has a metric."""
         return tuple(p for p in self.pairs if all(metric in m.cases[p] for m in self.methods))
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Part of the dataset -> its common cases, as the reference has them."""
+        found: dict[str, list[str]] = {}
+        for pair in self.pairs:
+            found.setdefault(self.methods[0].groups.get(pair, ""), []).append(pair)
+        return {name: tuple(pairs) for name, pairs in sorted(found.items())}
 
     def values(self, metric: str) -> dict[str, np.ndarray]:
         """Method -> values of the common cases."""

@@ -148,6 +148,11 @@ class ContinuousConfig:
     structure_weight: tuple[float, ...] = (0.0, 2.4, 1.2)
     structure_iterations: tuple[int, ...] = (0, 8, 0)
 
+    def finest_level(self) -> ContinuousConfig:
+        """The last level alone, with one field: what goes on from a field that is there."""
+        last: dict[str, Any] = {k: v[-1:] for k, v in vars(self).items() if isinstance(v, tuple)}
+        return dataclasses.replace(self, one_sided_finest=True, **last)
+
     def __post_init__(self) -> None:
         _require(self.finest in (1, 2, 4), "continuous.finest: must be 1, 2 or 4")
         levels = len(self.iterations)
@@ -242,6 +247,13 @@ class RegistrationConfig:
         _require(
             self.similarity in ("auto", "lncc", "tissue", "mind"),
             f"similarity: '{self.similarity}' is unknown; use auto, lncc, tissue or mind",
+        )
+
+    def refinement(self) -> RegistrationConfig:
+        """These settings for a start that is close: no search, the finest level alone."""
+        discrete = dataclasses.replace(self.discrete, enabled="off")
+        return dataclasses.replace(
+            self, discrete=discrete, continuous=self.continuous.finest_level()
         )
 
     @classmethod

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "default_title",
+    "draw_tile",
     "drawing_library",
     "jacobian_limit",
     "overview",
@@ -138,7 +139,7 @@ def overview(
         index = shown.fullest(plane)
         for column, (name, kind) in enumerate(columns):
             axes = figure.add_subplot(places[row, column])
-            drawn = _tile(axes, shown, plane, index, kind)
+            drawn = draw_tile(axes, shown, plane, index, kind)
             _frame(axes, plane, shown, width, letters=column == 0)
             if row == 0:
                 axes.set_title(name, fontsize=9.5, color=_INK, pad=5)
@@ -198,8 +199,19 @@ def _columns(views: Views) -> list[tuple[str, str]]:
     ]
 
 
-def _tile(axes: Axes, views: Views, plane: Plane, index: int, kind: str) -> Any:
-    """Draw one picture; return what its colour bar belongs to."""
+def draw_tile(axes: Axes, views: Views, plane: Plane, index: int, kind: str) -> Any:
+    """Draw one slice; return what its colour bar belongs to.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    views : Views
+    plane : Plane
+    index : int
+        Slice across the plane.
+    kind : {"fixed", "moving", "warped", "before", "after", "grid", "jacobian"}
+        Images have the outlines of the fixed one on them; before and after are differences.
+    """
     nx, ny = views.fixed.shape[plane.across], views.fixed.shape[plane.upward]
     sx, sy = views.spacing[plane.across], views.spacing[plane.upward]
     extent = (-0.5 * sx, (nx - 0.5) * sx, -0.5 * sy, (ny - 0.5) * sy)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from optreg import continuous, discrete, features
 from optreg.config import RegistrationConfig
 from optreg.continuous.repair import repair_pair, tighten_inverse
-from optreg.errors import DeviceMemoryError, GeometryError, InputError
+from optreg.errors import ConfigError, DeviceMemoryError, GeometryError, InputError
 from optreg.image import Image
 from optreg.kernels import Backend, get_backends, thread_limit
 from optreg.preprocess import Box, check_content, foreground_box, normalize, onto_fixed_grid
@@ -73,6 +73,7 @@ def register(
     config: RegistrationConfig | None = None,
     similarity: str | None = None,
     init: Initial | None = None,
+    refine: bool = False,
     fixed_mask: ImageLike | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -93,7 +94,11 @@ def register(
         Overrides that of the configuration.
     init : DisplacementField, Affine, (3, X, Y, Z) ndarray or path; "moments", optional
         Where to start: a transform from the fixed to the moving image (another tool's or a
-        network's field is refined), or the text "moments" to align centres of mass.
+        network's field), or the text "moments" to align centres of mass. The moving image is
+        warped by it and registration starts from there.
+    refine : bool
+        Go on from the field `init` itself instead, at full resolution only: for one that is nearly
+        right. What it has found already is then not looked for anew.
     fixed_mask : Image, ndarray or path, optional
         Voxels of the fixed image (> 0) that are registered; the rest counts as background.
     device : str
@@ -125,20 +130,25 @@ def register(
         config = RegistrationConfig.from_dict({**config.to_dict(), "similarity": similarity})
     fixed, moving = as_image(fixed, "fixed"), as_image(moving, "moving")
     mask = None if fixed_mask is None else as_image(fixed_mask, "fixed_mask")
+    if refine and init is None:
+        raise ConfigError("refine: needs a field to go on from; give init")
+    if refine:
+        config = config.refinement()
     *others, last = get_backends(device)
     with thread_limit(threads):
         for backend in others:
             try:
-                return _registered(fixed, moving, init, mask, config, backend, progress)
+                return _registered(fixed, moving, init, refine, mask, config, backend, progress)
             except DeviceMemoryError as error:
                 _log.warning("%s: trying the next device", error)
-        return _registered(fixed, moving, init, mask, config, last, progress)
+        return _registered(fixed, moving, init, refine, mask, config, last, progress)
 
 
 def _registered(
     fixed: Image,
     moving: Image,
     init: Initial | None,
+    refine: bool,
     mask: Image | None,
     config: RegistrationConfig,
     backend: Backend,
@@ -150,18 +160,22 @@ def _registered(
         with clock.stage("preprocess"):
             check_content(fixed, "fixed")
             check_content(moving, "moving")
-            start = _initial(init, fixed, moving)
+            start, begin = _initial(init, fixed, moving), None
+            if refine:
+                start, begin = None, start
             fixed_cut, moving_cut, box = _prepare(fixed, moving, start, mask, config, backend)
         with clock.stage("discrete"):
             search = discrete.search(fixed_cut, moving_cut, config.discrete, backend)
             searched = moving_cut if search is None else backend.kernels.warp(moving_cut, search[0])
         with clock.stage("features"):
-            chosen = _choose(config.similarity, fixed_cut, searched)
+            field = _solvable(begin, box, config, backend)
+            close = searched if field is None else backend.kernels.warp(searched, field)
+            chosen = _choose(config.similarity, fixed_cut, close)
             pair = features.channels(fixed_cut, searched, chosen, config, backend)
         history: list[dict[str, Any]] = []
         with clock.stage("refine") as inside:
-            *refined, finite = _refine(pair, chosen, config, backend, history, inside)
-        del pair, fixed_cut, moving_cut, searched  # room for what follows
+            *refined, finite = _refine(pair, field, chosen, config, backend, history, inside)
+        del pair, field, close, fixed_cut, moving_cut, searched  # room for what follows
         with clock.stage("finish"):
             fields, repaired = _finish(refined, search, start, box, config, backend)
         status = Status.CONVERGED if finite else Status.DIVERGED
@@ -246,8 +260,20 @@ def _choose(wanted: str, fixed: Any, moving: Any) -> str:
     return chosen
 
 
+def _solvable(
+    begin: DisplacementField | None, box: Box, config: RegistrationConfig, backend: Backend
+) -> Any | None:
+    """Field to go on from in the box, free of folds: what folds has no inverse."""
+    if begin is None:
+        return None
+    field = box.crop(backend.asarray(begin.disp), backend.xp)
+    _free_of_folds(field, backend.kernels.invert(field), config, backend)
+    return field
+
+
 def _refine(
     pair: tuple[Any, Any],
+    field: Any | None,
     chosen: str,
     config: RegistrationConfig,
     backend: Backend,
@@ -255,10 +281,12 @@ def _refine(
     progress: Callable[[float], None],
 ) -> tuple[Any, Any, bool]:
     settings = config.continuous
+    k = backend.kernels
     for _ in range(settings.finest.bit_length() - 1):
-        pair = (backend.kernels.downsample(pair[0]), backend.kernels.downsample(pair[1]))
+        pair = (k.downsample(pair[0]), k.downsample(pair[1]))
+        field = None if field is None else 0.5 * k.downsample(field)
     terms = continuous.plan(chosen, len(pair[0]), settings)
-    return continuous.refine(*pair, terms, settings, backend, history, progress)
+    return continuous.refine(*pair, terms, settings, backend, history, progress, field)
 
 
 def _finish(

@@ -23,7 +23,7 @@ from optreg.io.files import check_readable, new_file
 from optreg.io.nifti import read_nifti, read_shape
 from optreg.metrics.folding import count_folds
 
-__all__ = ["check_submission", "field_file", "fill_with_zeros", "names_in", "pack"]
+__all__ = ["check_submission", "field_file", "fill_with_zeros", "pack", "require_fields"]
 
 _SLACK = 1 << 20
 """Bytes by which a compressed field may be larger than its voxels."""
@@ -101,14 +101,21 @@ def check_submission(source: Path, dataset: Dataset, *, allow_folds: bool = Fals
     return findings
 
 
-def names_in(source: Path) -> set[str]:
-    """File names of the fields in a folder or zip, wherever in the zip they are.
+def require_fields(source: Path, dataset: Dataset) -> None:
+    """Raise unless a folder or zip has a field for every pair, wherever in the zip they are.
 
     Raises
     ------
     InputError
-        `source` cannot be read.
+        Some are missing, or `source` cannot be read.
     """
+    missing = sorted({pair.file_name for pair in dataset.pairs} - _names_in(source))
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{source}: holds no {missing[0]}{more}; every pair needs its field")
+
+
+def _names_in(source: Path) -> set[str]:
     if source.is_dir():
         return {p.name for p in source.iterdir()}
     with _opened(source) as archive:

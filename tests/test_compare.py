@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -106,6 +107,18 @@ def test_twenty_methods_and_forty_pairs():
     assert len(report.page(many, "many")) < 3_000_000
 
 
+def test_parts_of_the_dataset_are_columns(three):
+    ours, *others = three.methods
+    groups = dict.fromkeys(list(ours.cases)[:4], "atlas to subject")
+    parts = Comparison((replace(ours, groups=groups), *others))
+    assert {k: len(v) for k, v in parts.groups.items()} == {"": 8, "atlas to subject": 3}
+    page = report.page(parts, "x")
+    assert "<h2>Tasks</h2>" in page and "<h2>Tasks</h2>" not in report.page(three, "x")
+    for pairs in parts.groups.values():
+        mean = np.mean([others[1].cases[p]["dice"] for p in pairs])
+        assert f"<td>{mean:.4f}</td>" in page
+
+
 def test_one_pair_is_enough():
     two = Comparison((method("a", 0, 1), method("b", 0.1, 1)))
     assert "Means" in report.page(two, "x")
@@ -168,4 +181,4 @@ def test_command_refuses(folders, capsys, monkeypatch, argv, code, words):
 def test_command_wants_names(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["compare", "a", "b", "--output", "o"])
-    assert stop.value.code == 2 and "NAME=DIR" in capsys.readouterr().err
+    assert stop.value.code == 2 and "NAME=PATH" in capsys.readouterr().err

@@ -232,3 +232,44 @@ def test_bad_arguments(pair):
     away = optreg.Image(moving, optreg.Grid(SHAPE, far))
     with pytest.raises(GeometryError, match="overlap"):
         optreg.register(optreg.Image(fixed, optreg.Grid(SHAPE, np.eye(4))), away)
+
+
+def test_a_field_that_is_nearly_right_is_refined(pair, result):
+    fixed, moving, truth = pair
+    inside = fixed > 0
+    nearly = truth + (2 * smooth_noise(8, 5, 3)).astype(np.float32)
+    refined = optreg.register(fixed, moving, config=SMALL, init=nearly, refine=True)
+    before = error_vox(nearly, truth, inside).mean()
+    after = error_vox(refined.disp, truth, inside).mean()
+    # As good as one from scratch that had all levels.
+    from_scratch = error_vox(result.disp, truth, inside).mean()
+    assert after < 0.65 * before and after < 1.05 * from_scratch
+    assert refined.quality["folded_voxels"] == refined.quality["inverse_folded_voxels"] == 0
+    assert refined.quality["inverse_consistency_mean_vox"] < 0.1
+    assert {h["level"] for h in refined.history} == {1}
+    assert len(refined.history) == refined.config.continuous.iterations[0] == 12
+
+
+def test_a_field_that_folds_is_freed_of_it(pair):
+    fixed, moving, truth = pair
+    rng = np.random.default_rng(4)
+    rough = truth + ndimage.gaussian_filter(rng.standard_normal(truth.shape), (0, 1, 1, 1)) * 6
+    rough = rough.astype(np.float32)
+    assert (cpu.minimum_determinant(rough) <= 0).mean() > 0.02
+    refined = optreg.register(fixed, moving, config=SMALL, init=rough, refine=True)
+    for field in (refined.disp, refined.inverse):
+        assert cpu.minimum_determinant(field).min() > 0
+    inside = fixed > 0
+    assert error_vox(refined.disp, truth, inside).mean() < error_vox(rough, truth, inside).mean()
+
+
+def test_refinement_works_at_half_resolution_too(pair):
+    fixed, moving, truth = pair
+    config = replace(SMALL, continuous=replace(SMALL.continuous, finest=2))
+    refined = optreg.register(fixed, moving, config=config, init=truth, refine=True)
+    assert error_vox(refined.disp, truth, fixed > 0).mean() < 0.3
+
+
+def test_refinement_needs_a_start(pair):
+    with pytest.raises(ConfigError, match="give init"):
+        optreg.register(pair[0], pair[1], refine=True)

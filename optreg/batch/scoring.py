@@ -1,23 +1,22 @@
-"""Scores of a submission: every case by the challenge's metrics, and their aggregates."""
+"""One case of a submission, judged by the challenge's metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import optreg
 from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.io import load_image, read_field, read_landmarks
-from optreg.io.datasets import Dataset, ImagePair
-from optreg.metrics import METRICS, evaluate, tre_labels, tre_points
+from optreg.io.datasets import ImagePair
+from optreg.metrics import evaluate, local_correlation, tre_labels, tre_points
 from optreg.submission import field_file
+from optreg.transform import DisplacementField
 
-__all__ = ["Case", "aggregate", "organizers_layout", "score"]
+__all__ = ["Case", "score"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Case:
         Where folding is counted: the fixed image is above 0 (LUMIR 2025) or the moving one (2024).
     hd95 : bool
         Whether to compute surface distances, which take longest.
+    similarity : bool
+        Whether to compare the images themselves.
     """
 
     pair: ImagePair
@@ -47,6 +48,7 @@ class Case:
     label_list: tuple[int, ...] | None = None
     mask: str = "fixed"
     hd95: bool = True
+    similarity: bool = False
 
 
 def score(case: Case) -> dict[str, Any]:
@@ -96,6 +98,10 @@ def _scored(case: Case) -> dict[str, Any]:
             for label, value in result["hd95"]["per_label_mm"].items():
                 per_label[label].append(value)
         numbers["per_label"] = per_label
+    if case.similarity:
+        moving = load_image(case.pair.moving, nan_to=0.0)
+        warped = DisplacementField(field.disp, fixed.grid, moving.grid).apply(moving, "linear")
+        numbers["similarity"] = local_correlation(fixed.data, warped.data, fixed.data > 0)
     return numbers | _landmark_errors(case, field.disp, fixed.grid)
 
 
@@ -126,49 +132,3 @@ def _beside(pair: ImagePair, folder: Path | None, suffix: str) -> list[Path]:
     stems = (p.name.removesuffix(".gz").removesuffix(".nii") for p in (pair.fixed, pair.moving))
     paths = [folder / f"{stem}{suffix}" for stem in stems]
     return paths if all(p.is_file() for p in paths) else []
-
-
-def aggregate(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation and 30th percentile ("30") of every metric over the cases.
-
-    The percentile is of the worse end: the 70th where low values are better.
-    """
-    found: dict[str, dict[str, float]] = {}
-    for metric, what in METRICS.items():
-        values = [c[metric] for c in cases if c.get(metric) is not None]
-        values = [v for v in values if np.isfinite(v)]
-        if values:
-            found[metric] = {
-                "mean": float(np.mean(values)),
-                "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-                "30": float(np.percentile(values, 30 if what.higher_is_better else 70)),
-                "n": len(values),
-            }
-    return found
-
-
-def organizers_layout(dataset: Dataset, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Content of ``metrics.json``: ``name``, ``aggregates`` (statistic -> metric), ``cases``
-    (metric -> pair), ``groups``, ``eval_version``; metrics have the names of the configuration.
-    """
-
-    def by_statistic(chosen: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-        numbers = aggregate(chosen)
-        return {
-            statistic: {title(metric): values[statistic] for metric, values in numbers.items()}
-            for statistic in ("mean", "std", "30")
-        }
-
-    def title(metric: str) -> str:
-        return dataset.metrics.get(metric, metric)
-
-    groups = sorted({c["group"] for c in cases if c["group"]})
-    shown = [m for m in METRICS if any(c.get(m) is not None for c in cases)]
-    return {
-        "name": dataset.name,
-        "aggregates": by_statistic(cases),
-        "groups": {g: by_statistic([c for c in cases if c["group"] == g]) for g in groups},
-        "cases": {title(m): {c["name"]: c.get(m) for c in cases} for m in shown},
-        "errors": {c["name"]: c["error"] for c in cases if "error" in c},
-        "eval_version": f"optreg {optreg.__version__}",
-    }

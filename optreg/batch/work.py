@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from optreg.errors import InputError, OptregError, OutputError
 from optreg.io import load_image, read_field, write_field
 from optreg.io.datasets import ImagePair
 from optreg.metrics.folding import count_folds
+from optreg.submission import field_file
 
 __all__ = ["Job", "done_before", "register_pair"]
 
@@ -36,7 +39,7 @@ class Job:
         Folder for the record.
     config : RegistrationConfig
     init : Path, optional
-        Field to start from.
+        Folder or zip of a submission whose fields to start from.
     device : str
         See `optreg.register`.
     threads : int, optional
@@ -56,20 +59,22 @@ class Job:
         """The field's file."""
         return self.fields / self.pair.file_name
 
-    @property
-    def inputs(self) -> dict[str, Path]:
-        """Files that the result depends on."""
-        files = {"fixed": self.pair.fixed, "moving": self.pair.moving}
-        return files if self.init is None else {**files, "init": self.init}
+    @contextmanager
+    def start(self) -> Iterator[Path | None]:
+        """File of the field to start from; of a zip, unpacked for as long as it is used."""
+        if self.init is None:
+            yield None
+            return
+        with field_file(self.init, self.pair.file_name) as path:
+            yield path
 
 
 def _asked(job: Job) -> dict[str, Any]:
     """What a record must say for its field to be the one that is wanted."""
-    return {
-        "optreg": optreg.__version__,
-        "config": job.config.to_dict(),
-        "inputs": {role: file_hash(path) for role, path in job.inputs.items()},
-    }
+    with job.start() as start:
+        files = {"fixed": job.pair.fixed, "moving": job.pair.moving, "init": start}
+        hashes = {role: file_hash(path) for role, path in files.items() if path is not None}
+    return {"optreg": optreg.__version__, "config": job.config.to_dict(), "inputs": hashes}
 
 
 def done_before(job: Job) -> bool:
@@ -79,7 +84,7 @@ def done_before(job: Job) -> bool:
         return False
     try:
         asked = {**_asked(job), "output_sha256": file_hash(job.output)}
-    except OSError:
+    except (OSError, InputError):
         return False
     # As JSON has it: tuples are lists there.
     asked = json.loads(json.dumps(asked))
@@ -127,14 +132,16 @@ def _registered(job: Job) -> dict[str, Any]:
     from optreg.registration import register
 
     fixed, moving = load_image(job.pair.fixed), load_image(job.pair.moving)
-    result = register(
-        fixed,
-        moving,
-        config=job.config,
-        init=job.init,
-        device=job.device,
-        threads=job.threads,
-    )
+    with job.start() as start:
+        result = register(
+            fixed,
+            moving,
+            config=job.config,
+            init=start,
+            refine=start is not None,
+            device=job.device,
+            threads=job.threads,
+        )
     write_field(job.output, result.disp, fixed.grid, overwrite=True)
     _check_written(job.output, fixed.shape, result.disp)
     return {

@@ -20,14 +20,25 @@ from optreg.cli import (
     demo,
     evaluate,
     info,
+    refine,
     register,
     submit,
 )
 from optreg.errors import OptregError
 
-__all__ = ["main", "make_parser"]
+__all__ = ["COMMANDS", "main", "make_parser"]
 
-_COMMANDS = (demo, register, apply, evaluate, submit, check_submission, compare, info)
+COMMANDS = (
+    demo,
+    register,
+    apply,
+    evaluate,
+    submit,
+    refine,
+    check_submission,
+    compare,
+    info,
+)
 _DEVICE, _INTERRUPTED = 4, 130
 
 _DESCRIPTION = """\
@@ -45,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in _COMMANDS:
+    for module in COMMANDS:
         command = module.add_parser(commands)
         console.add_options(command)
         command.set_defaults(run=module.run)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from typing import Any
 
 import numpy as np
@@ -100,12 +98,13 @@ def _points(args: argparse.Namespace, fixed: Grid | None) -> int:
 
 
 def _table(names: tuple[str, ...], vox: np.ndarray, mm: np.ndarray) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "i_vox", "j_vox", "k_vox", "x_mm", "y_mm", "z_mm"])
-    for name, v, m in zip(names, vox, mm, strict=True):
-        writer.writerow([name, *(f"{value:.4f}" for value in (*v, *m))])
-    return text.getvalue()
+    from optreg.io.tables import csv_text
+
+    rows = [
+        [name, *(f"{value:.4f}" for value in (*v, *m))]
+        for name, v, m in zip(names, vox, mm, strict=True)
+    ]
+    return csv_text(["name", "i_vox", "j_vox", "k_vox", "x_mm", "y_mm", "z_mm"], rows)
 
 
 def _without_geometry(grid: Grid) -> bool:

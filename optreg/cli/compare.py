@@ -1,24 +1,36 @@
-"""``optreg compare``: the scores of several methods side by side."""
+"""``optreg compare``: several methods side by side."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optreg.cli.console import example, new_parser, print_table
+from optreg.cli.console import example, new_parser, print_table, thread_count
+from optreg.cli.inputs import add_dataset_options, dataset_of
+from optreg.cli.many import add_judging_options, judge_fields
 from optreg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optreg.compare import Comparison, Method
 
 __all__ = ["add_parser", "run"]
 
+_WRITTEN = ("comparison.html", "table.csv", "table.tex")
+
 _TEXT = """\
-Takes the folders that 'optreg evaluate --fields ... --output' wrote, of any method, and writes
-comparison.html (works offline), table.csv and table.tex: means, the score of the LUMIR validation
-board, significance-based ranks, Wilcoxon tests with Bonferroni correction, effect sizes with
-bootstrap intervals, differences by structure and pair. The first method is the one the others are
-compared with; what counts are the pairs that all have.
+Takes the fields of any methods (folders or zips; say with --dataset which pairs they are of), or
+folders that 'optreg evaluate --fields ... --output' wrote, and writes comparison.html (works
+offline), table.csv and table.tex: means, also by task, the score of the LUMIR validation board,
+significance-based ranks, Wilcoxon tests with Bonferroni correction, effect sizes with bootstrap
+intervals, differences by structure, pictures of the pairs that differ most. The first method is
+the one the others are compared with; what counts are the pairs that all have. Fields are judged
+first, which leaves scores/NAME in the output folder.
 
 """ + example(
+    "optreg compare optreg=out/submission.zip net=network.zip --dataset evaluation_config.json \\",
+    "    --labels labelsVal --landmarks landmarksVal --jobs 2 --output comparison",
     "optreg compare optreg=scores/optreg greedy=scores/greedy --output comparison",
 )
 
@@ -26,46 +38,74 @@ compared with; what counts are the pairs that all have.
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = new_parser(commands, "compare", "compare methods on the same pairs", _TEXT)
     parser.add_argument(
-        "methods", nargs="+", type=_named, metavar="NAME=DIR", help="scores of a method"
+        "methods", nargs="+", type=_named, metavar="NAME=PATH", help="fields or scores of a method"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--title", default="Comparison of methods", help="headline of the page")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
+    add_dataset_options(parser, required=False)
+    fields = add_judging_options(parser, "for fields")
+    fields.add_argument("--jobs", type=thread_count, default=1, metavar="N", help="cases at a time")
     return parser
 
 
 def _named(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=DIR")
-    return name, Path(folder)
+    name, equals, path = text.partition("=")
+    if not (name.strip() and equals and path):
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=PATH")
+    return name.strip(), Path(path)
 
 
 def run(args: argparse.Namespace) -> int:
-    from optreg.compare import Comparison, read_scores
+    from optreg.compare import Comparison
     from optreg.io.files import check_writable, make_folder, write_atomic
-    from optreg.metrics import METRICS
     from optreg.report import comparison as report
 
     if len(args.methods) < 2:
-        raise ConfigError("two or more methods are needed; give NAME=DIR of each")
+        raise ConfigError("two or more methods are needed; give NAME=PATH of each")
     folder = make_folder(args.output)
-    for name in ("comparison.html", "table.csv", "table.tex"):
+    for name in _WRITTEN:
         check_writable(folder / name, args.overwrite)
-    found = Comparison(tuple(read_scores(name, place) for name, place in args.methods))
-    for name, text in (
-        ("table.csv", report.csv_table(found)),
-        ("table.tex", report.latex_table(found)),
-        ("comparison.html", report.page(found, args.title)),
-    ):
+    found = Comparison(_scores(args, folder))
+    texts = report.page(found, args.title), report.csv_table(found), report.latex_table(found)
+    for name, text in zip(_WRITTEN, texts, strict=True):
         write_atomic(folder / name, [text.encode()], args.overwrite)
     if not args.quiet:
-        shown = [m for m in ("dice", "hd95", "tre", "ndv", "sdlogj") if m in found.metrics]
-        rows = [
-            [name, *(METRICS[m].text(means[m]) for m in shown), f"{found.scores[name]:.3f}"]
-            for name, means in found.means.items()
-        ]
-        header = [f"{len(found.pairs)} pairs", *(METRICS[m].title for m in shown), "score"]
-        print_table(rows, header=header)
+        _print(found)
         print(f"results in {folder / 'comparison.html'}")
     return 0
+
+
+def _scores(args: argparse.Namespace, folder: Path) -> tuple[Method, ...]:
+    from optreg.compare import read_scores
+
+    raw = [name for name, path in args.methods if path.exists() and not _is_judged(path)]
+    if raw and not args.dataset:
+        raise ConfigError(f"{raw[0]}: fields need --dataset: which belongs to which images")
+    dataset = dataset_of(args) if raw else None
+    scores = []
+    for number, (name, path) in enumerate(args.methods):
+        place = path
+        if dataset is not None and name in raw:
+            # The number keeps names apart that differ in what no file name may have.
+            safe = re.sub(r"[^\w.+-]", "_", name)
+            place = folder / "scores" / f"{number:02d}-{safe}"
+            judge_fields(args, dataset, path, place)
+        scores.append(read_scores(name, place))
+    return tuple(scores)
+
+
+def _is_judged(path: Path) -> bool:
+    return (path / "cases.csv").is_file()
+
+
+def _print(found: Comparison) -> None:
+    from optreg.metrics import METRICS
+
+    shown = [m for m in ("dice", "hd95", "tre", "ndv", "sdlogj") if m in found.metrics]
+    rows = [
+        [name, *(METRICS[m].text(means[m]) for m in shown), f"{found.scores[name]:.3f}"]
+        for name, means in found.means.items()
+    ]
+    header = [f"{len(found.pairs)} pairs", *(METRICS[m].title for m in shown), "score"]
+    print_table(rows, header=header)

@@ -17,7 +17,8 @@ from optreg.cli.console import (
     thread_count,
 )
 from optreg.cli.inputs import add_dataset_options, landmark_pair, load_labels, on_grid
-from optreg.cli.outcome import json_text, metric_rows
+from optreg.cli.many import add_judging_options
+from optreg.cli.outcome import metric_rows
 from optreg.grid import Grid
 
 __all__ = ["add_parser", "run"]
@@ -53,24 +54,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--fixed-landmarks", metavar="FILE", help="CSV table, or label map with a blob each"
     )
     parser.add_argument("--moving-landmarks", metavar="FILE", help="their counterparts")
-    parser.add_argument(
-        "--hd95",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="surface distance, the slowest of the metrics",
-    )
     parser.add_argument("--output", metavar="JSON|DIR", help="file, or folder, for all numbers")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     add_dataset_options(parser, required=False)
-    many = parser.add_argument_group("with --fields")
-    many.add_argument("--labels", metavar="DIR", help="label maps, named as the images")
-    many.add_argument("--landmarks", metavar="DIR", help="their landmarks, label maps or CSV")
-    many.add_argument(
-        "--mask",
-        choices=("fixed", "moving"),
-        default="fixed",
-        help="image above 0 where folding counts: fixed in LUMIR 2025, moving in 2024",
-    )
+    many = add_judging_options(parser, "with --fields")
     many.add_argument("--jobs", type=thread_count, default=1, metavar="N", help="cases at a time")
     return parser
 
@@ -84,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _run_one(args: argparse.Namespace) -> int:
     from optreg.io import load_image, read_field
     from optreg.io.files import check_writable, write_atomic
+    from optreg.io.tables import json_text
     from optreg.metrics import evaluate
 
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")

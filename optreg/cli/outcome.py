@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Outcome",
-    "json_text",
     "judge",
     "metric_rows",
     "pictures_wanted",
@@ -122,6 +120,7 @@ def write_outcome(
         Of the field besides the challenge's, which is always written; "itk" adds two files.
     """
     from optreg.io import save_image, write_field
+    from optreg.io.tables import json_text
 
     result, grid = outcome.result, outcome.result.fixed.grid
     report("writing", 0.0)
@@ -174,20 +173,3 @@ def print_outcome(outcome: Outcome) -> None:
     rows.append(("seconds", "", f"{result.timings.get('total', math.nan):.1f}"))
     print_table(rows, header=("", "before", "after"))
     print(f"\n{result.status.value}")
-
-
-def json_text(values: Any) -> str:
-    """JSON that every reader takes: NaN and infinity become null, label numbers strings."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        if isinstance(value, np.generic):
-            value = value.item()
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        return value
-
-    return json.dumps(plain(values), indent=2, allow_nan=False) + "\n"

@@ -109,6 +109,7 @@ def refine(
     backend: Backend,
     history: list[dict[str, Any]] | None = None,
     progress: Callable[[float], None] | None = None,
+    start: Any | None = None,
 ) -> tuple[Any, Any, bool]:
     """Displacement that brings `moving` onto `fixed`, and its inverse.
 
@@ -122,6 +123,9 @@ def refine(
         Receives one dict per iteration: stage, level (down-sampling factor), iteration, loss.
     progress : callable, optional
         Called with the finished share of the work, 0..1.
+    start : (3, X, Y, Z) float32 array, optional
+        Displacement to go on from, in voxels; for a configuration with one one-sided level. It is
+        changed in place.
 
     Returns
     -------
@@ -171,8 +175,8 @@ def refine(
 
     shape = pyramid[0][0].shape[1:]
     count = 1 if config.one_sided_finest and levels == 1 else 2
-    start = tuple(xp.zeros((3, *shape), xp.float32) for _ in range(count))
-    fields = coarse_to_fine(pyramid, solve, start, backend)
+    begin = tuple(xp.zeros((3, *shape), xp.float32) for _ in range(count))
+    fields = coarse_to_fine(pyramid, solve, begin if start is None else (start,), backend)
     if len(fields) == 1:
         return fields[0], k.invert(fields[0]), finite
     return *join_halves(fields[0], fields[1], backend), finite

@@ -12,6 +12,7 @@ from optreg.metrics.folding import (
 )
 from optreg.metrics.landmarks import LandmarkErrors, tre_labels, tre_points
 from optreg.metrics.overlap import dice, mean_over_labels, warp_label_map
+from optreg.metrics.similarity import local_correlation
 from optreg.metrics.surface import hd95, surface_areas
 from optreg.metrics.table import METRICS, Metric
 
@@ -27,6 +28,7 @@ __all__ = [
     "count_folds",
     "hd95",
     "inverse_consistency",
+    "local_correlation",
     "mean_over_labels",
     "ndv_percent",
     "sdlogj",

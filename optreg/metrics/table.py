@@ -25,10 +25,12 @@ METRICS = {
     "hd95": Metric("HD95, mm", 3),
     "tre": Metric("TRE, mm", 3),
     "tre_points": Metric("TRE (points), mm", 3),
+    "similarity": Metric("similarity", 4, higher_is_better=True),
     "ndv": Metric("NDV, %", 5),
     "folded_voxels": Metric("folded voxels", 1),
     "sdlogj": Metric("SDlogJ", 4),
     "sdlogj_evaluator": Metric("SDlogJ (evaluator)", 4),
 }
 """By name. ``tre`` is by label maps, as the challenge has it, ``tre_points`` point by point;
+``similarity`` is `local_correlation` of the images, for pairs without labels;
 ``sdlogj_evaluator`` is roughness as the challenge's evaluator computes it."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from datetime import date
@@ -15,12 +13,14 @@ import numpy as np
 
 from optreg import __version__
 from optreg.compare import Comparison
+from optreg.io.tables import csv_text
 from optreg.metrics import METRICS
 from optreg.report import comparison_figures as figures
+from optreg.report.comparison_pictures import pictures
 
 __all__ = ["csv_table", "latex_table", "page"]
 
-_SHOWN_LABELS, _SHOWN_CASES = 8, 5
+_SHOWN_LABELS, _SHOWN_CASES, _DRAWN_CASES = 8, 5, 2
 _WITHOUT_SPREAD = ("ndv", "folded_voxels")
 _LEAST_PAIRS = 6
 """With fewer, no two-sided signed-rank test can fall below 0.05."""
@@ -43,6 +43,7 @@ def page(comparison: Comparison, title: str) -> str:
         ("Dice against roughness", "smoother is to the left", figures.scatter(comparison)),
         ("Structures", f"mean Dice of {reference} minus that of the best other method",
          _structures(comparison)),
+        ("Tasks", "means by part of the dataset", _by_group(comparison)),
         ("Pairs", f"Dice of {reference} minus that of the best other method",
          _extremes(comparison)),
     ]  # fmt: skip
@@ -129,6 +130,24 @@ def _tested(comparison: Comparison) -> list[str]:
     ]
 
 
+def _by_group(comparison: Comparison) -> str:
+    if len(comparison.groups) < 2:
+        return ""
+    tables = []
+    for metric in (m for m in ("dice", "hd95", "tre", "ndv") if m in comparison.metrics):
+        what, known = METRICS[metric], set(comparison.cases_of(metric))
+        columns = {
+            f"{name or 'others'} ({len(pairs)})": [p for p in pairs if p in known]
+            for name, pairs in comparison.groups.items()
+        }
+        rows = []
+        for method in sorted(comparison.methods, key=lambda m: comparison.ordered.index(m.name)):
+            cells = [[method.cases[p][metric] for p in pairs] for pairs in columns.values()]
+            rows.append([method.name, *(what.text(float(np.mean(c))) if c else "" for c in cells)])
+        tables.append(_html_table([what.title, *columns], rows))
+    return "".join(tables)
+
+
 def _rival(comparison: Comparison) -> str | None:
     """The best of the others, by Dice."""
     others = [m.name for m in comparison.methods[1:]]
@@ -166,19 +185,19 @@ def _extremes(comparison: Comparison) -> str:
         [pairs[i], f"{values[first][i]:.4f}", f"{values[rival][i]:.4f}", f"{difference[i]:+.4f}"]
         for i in chosen
     ]
-    return _html_table(["pair", first, rival, "difference"], rows)
+    drawn = [pairs[i] for i in dict.fromkeys([*order[:_DRAWN_CASES], *order[-_DRAWN_CASES:]])]
+    table = _html_table(["pair", first, rival, "difference"], rows)
+    return table + pictures(comparison, rival, drawn)
 
 
 def csv_table(comparison: Comparison) -> str:
     """Means, scores and ranks: a row a method."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "pairs", *comparison.metrics, "score", "rank"])
-    for name in comparison.ordered:
-        means = [comparison.means[name][m] for m in comparison.metrics]
-        row = [name, len(comparison.pairs), *means, comparison.scores[name], comparison.ranks[name]]
-        writer.writerow(row)
-    return text.getvalue()
+    count, metrics = len(comparison.pairs), comparison.metrics
+    rows = [
+        [name, count, *(means[m] for m in metrics), comparison.scores[name], comparison.ranks[name]]
+        for name, means in ((n, comparison.means[n]) for n in comparison.ordered)
+    ]
+    return csv_text(["method", "pairs", *metrics, "score", "rank"], rows)
 
 
 def latex_table(comparison: Comparison) -> str:

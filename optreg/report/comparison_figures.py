@@ -13,7 +13,7 @@ from optreg import plot
 from optreg.compare import Comparison
 from optreg.metrics import METRICS
 
-__all__ = ["boxes", "scatter", "significance"]
+__all__ = ["as_image", "boxes", "new_figure", "scatter", "significance"]
 
 _LEVELS = ((0.001, "< .001", "#0b5f53"), (0.01, "< .01", "#3a9d8e"), (0.05, "< .05", "#a5d8cf"))
 _NOT_SIGNIFICANT = ("n. s.", "#e9edf0")
@@ -26,7 +26,7 @@ def significance(comparison: Comparison, metric: str) -> str:
     names = comparison.ordered
     p_values = comparison.p_values(metric)
     side = 0.36 * len(names) + 1.1
-    figure, axes = _figure(side + 1.4, max(side, 1.9))
+    figure, axes = new_figure(side + 1.4, max(side, 1.9))
     for i, a in enumerate(names):
         for j, b in enumerate(names):
             if j > i:
@@ -49,7 +49,7 @@ def significance(comparison: Comparison, metric: str) -> str:
         key, words, title=f"{METRICS[metric].title}: p", loc="upper left", bbox_to_anchor=(1.02, 1),
         frameon=False, fontsize=8, title_fontsize=8,
     )  # fmt: skip
-    return _image(figure, f"Significance of the differences in {METRICS[metric].title}")
+    return as_image(figure, f"Significance of the differences in {METRICS[metric].title}")
 
 
 def boxes(comparison: Comparison) -> str:
@@ -59,7 +59,7 @@ def boxes(comparison: Comparison) -> str:
         if metric not in comparison.metrics:
             continue
         values = comparison.values(metric)
-        figure, axes = _figure(7.5, max(1.6, 0.32 * len(names) + 0.9))
+        figure, axes = new_figure(7.5, max(1.6, 0.32 * len(names) + 0.9))
         axes.boxplot(
             [values[n] for n in names], orientation="horizontal", widths=0.6, showfliers=False,
             medianprops={"color": "#0b7f6d", "linewidth": 2},
@@ -71,7 +71,7 @@ def boxes(comparison: Comparison) -> str:
         axes.invert_yaxis()
         axes.set_xlabel(METRICS[metric].title)
         axes.grid(axis="x", alpha=0.3)
-        images.append(_image(figure, f"{METRICS[metric].title} of all methods"))
+        images.append(as_image(figure, f"{METRICS[metric].title} of all methods"))
     return "".join(images)
 
 
@@ -79,7 +79,7 @@ def scatter(comparison: Comparison) -> str:
     """Mean Dice of each method against its mean SDlogJ."""
     if not {"dice", "sdlogj"} <= set(comparison.metrics):
         return ""
-    figure, axes = _figure(7.5, 4.5)
+    figure, axes = new_figure(7.5, 4.5)
     for number, name in enumerate(comparison.ordered):
         means = comparison.means[name]
         axes.plot(means["sdlogj"], means["dice"], "o", color=f"C{number % 10}", markersize=7)
@@ -90,20 +90,22 @@ def scatter(comparison: Comparison) -> str:
     axes.margins(x=0.15, y=0.1)  # names stand to the right of their points
     axes.set(xlabel="SDlogJ (rougher to the right)", ylabel="Dice")
     axes.grid(alpha=0.3)
-    return _image(figure, "Mean Dice against SDlogJ")
+    return as_image(figure, "Mean Dice against SDlogJ")
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, tiles: tuple[int, int] = (1, 1)) -> tuple[Any, Any]:
+    """Figure of a size in inches and its axes, one or an array of them."""
     plot.drawing_library()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, figure.subplots(*tiles)
 
 
-def _image(figure: Any, words: str) -> str:
+def as_image(figure: Any, words: str) -> str:
+    """The figure inside an HTML tag; `words` are for those who cannot see it."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     data = base64.b64encode(file.getvalue()).decode()

@@ -19,6 +19,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from optreg import batch, cli
 from optreg.batch.records import file_hash
+from optreg.compare import read_scores
 from optreg.config import RegistrationConfig
 from optreg.io import load_image, read_field
 from optreg.io.datasets import read_dataset
@@ -135,13 +136,33 @@ def test_zero_fields_for_what_is_not_done(images, tmp_path):
 
 
 def test_fields_of_others_are_refined(images, undisturbed, tmp_path, capsys):
-    output = tmp_path / "b"
-    start = undisturbed / "submission"
-    assert submit(images, output, "--init", start, "--shard", "4/4", "--quiet") == 0
-    (record,) = records(output).values()
-    assert record["inputs"]["init"] == file_hash(start / f"{NAMES[3]}.nii.gz")
-    assert submit(images, output, "--init", images) == 2
-    assert "no such field" in capsys.readouterr().err
+    argv = ["refine", "--dataset", images / "d.json", "--config", images / "fast.toml"]
+    argv += ["--device", "cpu", "--init"]
+
+    def refine(start, output):
+        return cli.main([str(a) for a in [*argv, start, "--output", output]])
+
+    assert refine(undisturbed / "submission.zip", tmp_path / "b") == 0
+    printed = capsys.readouterr().out
+    for name, record in records(tmp_path / "b").items():
+        start = undisturbed / "submission" / f"{name}.nii.gz"
+        assert record["inputs"]["init"] == file_hash(start)
+    gained = {
+        when: read_scores(when, tmp_path / "b/scores" / when).cases for when in ("before", "after")
+    }
+    for name in NAMES:
+        before, after = (gained[when][name]["similarity"] for when in ("before", "after"))
+        assert after > before > 0.8
+    mean = np.mean([case["similarity"] for case in gained["after"].values()])
+    assert f"{mean:.4f}" in printed and "comparison.html" in printed
+    assert f"{mean:.4f}" in (tmp_path / "b/comparison.html").read_text()
+    # Of a folder instead of a zip the same comes out, and what is done is kept.
+    shutil.copytree(tmp_path / "b", tmp_path / "c")
+    assert refine(undisturbed / "submission", tmp_path / "c") == 0
+    assert "4 of 4 pairs done (4 before)" in capsys.readouterr().out
+    assert refine(images, tmp_path / "d") == 3
+    assert "holds no disp_0002_0001.nii.gz and 3 more" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.parametrize(

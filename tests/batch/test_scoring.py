@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from optreg import cli
-from optreg.batch.scoring import Case, aggregate, score
-from optreg.io import load_image, save_image, write_field
+from optreg.batch.scores import aggregate
+from optreg.batch.scoring import Case, score
+from optreg.io import load_image, read_field, save_image, write_field
 from optreg.io.datasets import ImagePair, read_dataset
 from optreg.metrics import evaluate
 from optreg.submission import pack
@@ -141,6 +142,27 @@ def test_zip_and_processes_give_the_same(folder, scores, tmp_path, capsys):
     assert "Dice" in printed.out and "worst 30 %" in printed.out and "3/3" in printed.err
     assert command(folder, tmp_path / "fields.zip", "--output", output) == 3
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_fields_are_judged_to_be_compared(folder, scores, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in (folder / "fields").iterdir():
+        disp = 0.5 * read_field(path).disp
+        write_field(
+            other / path.name, disp, load_image(folder / "imagesVal/X_0000_0000.nii.gz").grid
+        )
+    argv = ["compare", f"ours={scores}", f"half of it={other}", "--output", tmp_path / "c"]
+    assert cli.main([str(a) for a in argv]) == 2
+    assert "fields need --dataset" in capsys.readouterr().err
+    argv += ["--dataset", folder / "config.json", "--labels", folder / "labelsVal"]
+    assert cli.main([str(a) for a in argv]) == 0
+    assert "3 pairs" in capsys.readouterr().out
+    own = tmp_path / "c/scores/01-half_of_it/cases.csv"
+    assert command(folder, other, "--labels", folder / "labelsVal", "--output", tmp_path / "s") == 0
+    assert own.read_text() == (tmp_path / "s/cases.csv").read_text()
+    page = (tmp_path / "c/comparison.html").read_text()
+    assert "Pairs in which the methods differ most" in page and "multi-modal (2)" in page
 
 
 def test_without_labels_there_is_regularity_only(folder, tmp_path):

@@ -8,9 +8,9 @@ import pytest
 
 from optreg import cli
 
-COMMANDS = (
-    "demo", "register", "apply", "evaluate", "submit", "check-submission", "compare", "info",
-)  # fmt: skip
+COMMANDS = sorted(
+    command.__name__.rpartition(".")[2].replace("_", "-") for command in cli.COMMANDS
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,39 @@
+"""Local correlation against its definition, window by window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from optreg.errors import InputError
+from optreg.metrics import local_correlation
+
+
+@pytest.fixture
+def images(rng):
+    fixed = rng.random((9, 10, 11))
+    return fixed, 0.6 * fixed + 0.4 * rng.random(fixed.shape)
+
+
+def test_is_the_mean_squared_correlation_of_windows(images):
+    # Inside, where no window reaches over the border.
+    mask = np.zeros(images[0].shape)
+    mask[2:-2, 2:-2, 2:-2] = 1
+    expected = [
+        np.corrcoef(*(i[x - 2 : x + 3, y - 2 : y + 3, z - 2 : z + 3].ravel() for i in images))[0, 1]
+        ** 2
+        for x, y, z in np.argwhere(mask)
+    ]
+    assert local_correlation(*images, mask) == pytest.approx(np.mean(expected), rel=1e-9)
+
+
+def test_is_blind_to_contrast_and_to_flat_regions(images):
+    fixed, other = images
+    assert local_correlation(fixed, 5 - 3 * fixed) == pytest.approx(1, abs=1e-6)
+    assert local_correlation(fixed, 100 - 7 * other) == pytest.approx(local_correlation(*images))
+    assert local_correlation(fixed, np.ones_like(fixed)) == 0
+
+
+def test_images_of_two_shapes_are_refused(images):
+    with pytest.raises(InputError, match="both must be on one grid"):
+        local_correlation(images[0], images[1][1:])
