@@ -77,16 +77,16 @@ def test_a_known_motion_comes_back(name, kind, tmp_path, monkeypatch):
         nib.save(nib.Nifti1Image(data, AFFINE), path)
     process.call(python, method.script, pair, tmp_path / "out", threads=2, settings=method.settings)
     disp = np.load(tmp_path / "out.npy")
-    # Half is enough: smoothing holds a field back, but no wrong sign or axis leaves that much.
     inside = fixed > 6
+    # Smoothing holds a field back, but no wrong sign or axis leaves a third of the truth.
     if kind == "translation":
-        found = [component[inside].mean() for component in disp]
-        assert found == pytest.approx(motion(kind, +1)[:, 0, 0, 0], rel=0.5)
+        share = disp[:, inside].mean(axis=1) / motion(kind, +1)[:, 0, 0, 0]
+        assert 0.33 < share.min() and share.max() < 1.5
         return
-    slopes = _slopes(disp, inside)
-    expected = _slopes(motion(kind, +1), inside)
-    np.testing.assert_allclose(slopes[[0, 1], [1, 0]], expected[[0, 1], [1, 0]], rtol=0.5)
-    assert np.abs(slopes - expected).max() < 0.5 * np.sin(ANGLE)
+    slopes = _slopes(disp, inside) / np.sin(ANGLE)
+    assert 0.33 < -slopes[0, 1] < 1.5 and 0.33 < slopes[1, 0] < 1.5
+    slopes[[0, 1], [1, 0]] = 0
+    assert np.abs(slopes).max() < 0.33
 
 
 def _slopes(disp, inside):
