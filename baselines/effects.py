@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import tables
@@ -35,7 +36,8 @@ def differences(records: tables.Records, pairs: Sequence[str], reference: str) -
     dict
         ``p`` is that of Wilcoxon's signed-rank test (two-sided) times the number of methods that
         are compared with the reference (Bonferroni), at most 1; ``d`` is Cohen's d of the paired
-        differences with its 95 % bootstrap interval.
+        differences with its 95 % bootstrap interval. What is infinite is left out, as JSON has no
+        infinity.
     """
     found: Differences = {}
     finished = {m: own for m, own in records.items() if own and m != reference}
@@ -52,13 +54,15 @@ def differences(records: tables.Records, pairs: Sequence[str], reference: str) -
             continue
         for method, own in values.items():
             effect = paired_effect(own, theirs)
-            found.setdefault(key, {})[method] = {
+            numbers = {
                 "mean": sum(a - b for a, b in zip(own, theirs, strict=True)) / len(pairs),
                 "p": min(1.0, len(values) * wilcoxon_p(own, theirs)),
                 "d": effect.d,
                 "d_low": effect.low,
                 "d_high": effect.high,
             }
+            finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+            found.setdefault(key, {})[method] = finite
     return found
 
 
@@ -69,9 +73,14 @@ def markdown(found: Differences, reference: str, pairs: int) -> str:
     rows = [["method", "number", f"minus {reference}", "p", "Cohen's d (95 %)"]]
     for key, heading, pattern in _NUMBERS:
         for method, numbers in found.get(key, {}).items():
-            d = f"{numbers['d']:+.1f} ({numbers['d_low']:+.1f} to {numbers['d_high']:+.1f})"
+            d, low, high = (
+                f"{numbers[name]:+.1f}" if name in numbers else "unbounded"
+                for name in ("d", "d_low", "d_high")
+            )
             difference = pattern.format(numbers["mean"])
-            rows.append([method, heading, difference, f"{numbers['p']:.3f}", d])
+            rows.append(
+                [method, heading, difference, f"{numbers['p']:.3f}", f"{d} ({low} to {high})"]
+            )
     count = max(len(methods) for methods in found.values())
     # All differences of one sign are the most that a signed-rank test can see.
     least = min(1.0, count * 2.0 ** (1 - pairs))

@@ -1,5 +1,7 @@
 """Differences to a reference: against SciPy and by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -40,6 +42,15 @@ def test_too_few_pairs_are_said_to_be_too_few(records):
     few = effects.differences(records, PAIRS[:5], "ours")
     # Of five pairs, the least two-sided p is 2 / 2**5, here times two.
     assert "no p can be below 0.12" in effects.markdown(few, "ours", 5)
+
+
+def test_a_difference_without_spread_has_no_bounds():
+    values = {"ours": 0.75, "theirs": 0.5}
+    records = {m: {p: {"dice": value} for p in PAIRS} for m, value in values.items()}
+    found = effects.differences(records, PAIRS, "ours")
+    json.dumps(found, allow_nan=False)
+    assert found["dice"]["theirs"]["mean"] == -0.25
+    assert "unbounded (unbounded to unbounded)" in effects.markdown(found, "ours", len(PAIRS))
 
 
 def test_nothing_to_compare(records):
