@@ -1,24 +1,22 @@
-"""Landmarks from a CSV table."""
+"""Landmarks of an image, in tables and in the files of 3D Slicer."""
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg.errors import InputError
+from optreg.errors import InputError, OutputError
 from optreg.grid import Grid
-from optreg.io.files import PathLike, check_readable
+from optreg.io.files import PathLike, check_readable, write_atomic
+from optreg.io.points_csv import MM, VOX, PointTable, csv_of, read_csv
+from optreg.io.points_slicer import fcsv_of, markups_of, read_fcsv, read_markups
 
-__all__ = ["Landmarks", "read_landmarks"]
+__all__ = ["Landmarks", "is_point_file", "read_landmarks", "write_landmarks"]
 
-_VOX = ("i_vox", "j_vox", "k_vox")
-_MM = ("x_mm", "y_mm", "z_mm")
 _LARGEST_DISAGREEMENT_MM = 0.1
 
 
@@ -40,17 +38,33 @@ class Landmarks(NamedTuple):
     mm: NDArray[np.float64]
 
 
-def read_landmarks(path: PathLike, grid: Grid | None = None) -> Landmarks:
-    """Read landmarks with columns ``label, name, i_vox, j_vox, k_vox, x_mm, y_mm, z_mm``.
+_READERS: dict[str, Callable[[Path], PointTable]] = {
+    ".fcsv": read_fcsv,
+    ".mrk.json": read_markups,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".txt": read_csv,
+}
 
-    The order of the columns is free, others are ignored, and ``;`` or tabs may separate them. With
-    `grid`, one of the two triples is enough, and a table of three numbers a row without any header
-    (as in Learn2Reg) is read as voxel positions.
+
+def is_point_file(path: PathLike) -> bool:
+    """Whether the ending is that of a file of points, and not of a label map."""
+    return str(path).lower().endswith(tuple(_READERS))
+
+
+def read_landmarks(path: PathLike, grid: Grid | None = None) -> Landmarks:
+    """Read landmarks of a table or of 3D Slicer.
+
+    A table has columns ``label, name, i_vox, j_vox, k_vox, x_mm, y_mm, z_mm``. Their order is
+    free, others are ignored, and ``;`` or tabs may separate them. With `grid`, one of the two
+    triples is enough, and a table of three numbers a row without any header (as in Learn2Reg) is
+    read as voxel positions. Files of Slicer hold mm, in RAS or in LPS as they state.
 
     Parameters
     ----------
     path : path
-        CSV table in UTF-8, with or without a byte order mark.
+        ``.fcsv`` or ``.mrk.json``; anything else is a CSV table in UTF-8, with or without a byte
+        order mark.
     grid : Grid, optional
         Grid of the image the points belong to; they are checked against it.
 
@@ -61,113 +75,68 @@ def read_landmarks(path: PathLike, grid: Grid | None = None) -> Landmarks:
         grid, voxels and mm that disagree.
     """
     path = check_readable(path)
-    rows = _rows(path)
-    names, triples = _columns(rows, path)
-    if set(triples) != {_VOX, _MM} and grid is None:
-        raise InputError(
-            f"{path}: columns {', '.join((*_VOX, *_MM))} are needed without an image; add them"
-        )
-    lines = [line for line, _ in rows][-len(names) :]
-    # Without a grid both triples are there, so neither of these is reached.
-    vox = triples[_VOX] if _VOX in triples or grid is None else grid.world_to_voxel(triples[_MM])
-    mm = triples[_MM] if _MM in triples or grid is None else grid.voxel_to_world(triples[_VOX])
+    name = path.name.lower()
+    reader = next((r for ending, r in _READERS.items() if name.endswith(ending)), read_csv)
+    names, vox, mm, places = reader(path)
     if grid is not None:
-        _check_against(grid, vox, mm, lines, path)
-    return Landmarks(tuple(names), vox, mm)
-
-
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as err:
-        raise InputError(f"{path}: is not a UTF-8 text table ({err}); export it as CSV") from err
-    if "\0" in text:
-        raise InputError(f"{path}: is not a text table; export it as CSV")
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=separator)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as err:
-        raise InputError(f"{path}: line {reader.line_num}: {err}; export the table again") from err
-    rows = [(line, row) for line, row in rows if any(row)]
-    if not rows:
-        raise InputError(f"{path}: holds no landmarks; export the table again")
-    return rows
-
-
-def _columns(
-    rows: list[tuple[int, list[str]]], path: Path
-) -> tuple[list[str], dict[tuple[str, ...], NDArray[np.float64]]]:
-    """Names, and the position triples that the table has."""
-    if all(_is_number(cell) for cell in rows[0][1]):
-        header, body = list(_VOX), rows
-        if len(rows[0][1]) != 3:
-            raise InputError(
-                f"{path}: line {rows[0][0]}: {len(rows[0][1])} numbers and no header; name the "
-                f"columns {', '.join(_VOX)}"
-            )
-    else:
-        header, body = [cell.lower() for cell in rows[0][1]], rows[1:]
-    if not body:
-        raise InputError(f"{path}: has a header and no landmarks; export the table again")
-    for line, row in body:
-        if len(row) != len(header):
-            raise InputError(
-                f"{path}: line {line}: {len(row)} cells where {len(header)} are needed"
-            )
-    triples: dict[tuple[str, ...], NDArray[np.float64]] = {}
-    for triple in (_VOX, _MM):
-        if set(triple) <= set(header):
-            picked = [header.index(column) for column in triple]
-            triples[triple] = np.array([_numbers(line, row, picked, path) for line, row in body])
-    if not triples:
+        # One of the two is there.
+        vox = grid.world_to_voxel(mm) if vox is None else vox  # type: ignore[arg-type]
+        mm = grid.voxel_to_world(vox) if mm is None else mm
+        _check_against(grid, vox, mm, places, path)
+    if vox is None or mm is None:
         raise InputError(
-            f"{path}: line {rows[0][0]}: no columns {', '.join(_VOX)} or {', '.join(_MM)}; add a "
-            "header with them"
+            f"{path}: columns {', '.join((*VOX, *MM))} are needed without an image; name the image"
         )
-    named = next((header.index(column) for column in ("name", "label") if column in header), None)
-    names = [str(n) if named is None else row[named] for n, (_, row) in enumerate(body, 1)]
-    return names, triples
+    return Landmarks(names, vox, mm)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def write_landmarks(path: PathLike, landmarks: Landmarks, *, overwrite: bool = False) -> Path:
+    """Write landmarks; the ending chooses the format.
 
+    Parameters
+    ----------
+    path : path
+        ``.csv``: names, voxels and RAS mm to four decimals. ``.fcsv`` and ``.mrk.json``: point
+        list of 3D Slicer, in LPS mm.
+    landmarks : Landmarks
+        What to write.
 
-def _numbers(line: int, row: list[str], picked: Sequence[int], path: Path) -> list[float]:
-    values = []
-    for column in picked:
-        value = float(row[column]) if _is_number(row[column]) else math.nan
-        if not math.isfinite(value):
-            raise InputError(f"{path}: line {line}: '{row[column]}' is not a finite number")
-        values.append(value)
-    return values
+    Raises
+    ------
+    OutputError
+        Another ending, the file exists, or cannot be written.
+    """
+    names, vox, mm = landmarks
+    name = str(path).lower()
+    if name.endswith(".mrk.json"):
+        text = markups_of(names, mm)
+    elif name.endswith(".fcsv"):
+        text = fcsv_of(names, mm)
+    elif name.endswith(".csv"):
+        text = csv_of(names, vox, mm)
+    else:
+        raise OutputError(f"{path}: landmarks end in .csv, .fcsv or .mrk.json")
+    return write_atomic(path, [text.encode()], overwrite)
 
 
 def _check_against(
     grid: Grid,
     vox: NDArray[np.float64],
     mm: NDArray[np.float64],
-    lines: list[int],
+    places: tuple[str, ...],
     path: Path,
 ) -> None:
     apart = np.abs(grid.voxel_to_world(vox) - mm).max(axis=1)
     if (apart > _LARGEST_DISAGREEMENT_MM).any():
         worst = int(apart.argmax())
         raise InputError(
-            f"{path}: line {lines[worst]}: voxels and mm disagree by {apart[worst]:.1f} mm on this "
+            f"{path}: {places[worst]}: voxels and mm disagree by {apart[worst]:.1f} mm on this "
             "image; the table belongs to another grid"
         )
     outside = ((vox < -0.5) | (vox > np.array(grid.shape) - 0.5)).any(axis=1)
     if outside.any():
         first = int(outside.argmax())
         raise InputError(
-            f"{path}: line {lines[first]}: voxel {np.round(vox[first], 2).tolist()} is outside the "
+            f"{path}: {places[first]}: voxel {np.round(vox[first], 2).tolist()} is outside the "
             f"image of {'x'.join(map(str, grid.shape))}; check which image it belongs to"
         )
