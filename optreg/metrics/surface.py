@@ -11,6 +11,7 @@ elements. Outside the image every mask is empty, so a mask that touches the bord
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -19,9 +20,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from optreg.errors import InputError
+from optreg.kernels.cpu.labels import nearest_of_label
 from optreg.metrics._labels import as_label_map, compact_labels, label_counts, label_list
 from optreg.metrics._validate import as_spacing, same_shape
 
+# How far along an axis to look for the other surface, in voxels, before a search tree is built.
+_REACH = 10
 # Corner k of a neighbourhood; bit k of its code says whether the corner is in the mask.
 _CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))
 
@@ -114,12 +118,16 @@ class _Elements(NamedTuple):
     """Surface elements of all labels of a map, sorted by label."""
 
     start: np.ndarray  # (labels + 1,) first element of each label
-    cell: np.ndarray  # flat index of the neighbourhood in a grid one larger than the map
+    cell: np.ndarray  # flat index of the neighbourhood in a grid as large as `_wide` says
     code: np.ndarray  # which of its corners have the label
 
-    def of(self, label: int) -> tuple[np.ndarray, np.ndarray]:
-        part = slice(self.start[label], self.start[label + 1])
-        return self.cell[part], self.code[part]
+    def part(self, label: int) -> slice:
+        return slice(self.start[label], self.start[label + 1])
+
+
+def _wide(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """One cell more than voxels along each axis, and room to look around at both ends."""
+    return tuple(n + 1 + 2 * _REACH for n in shape)
 
 
 def _surface_elements(compact: np.ndarray, count: int) -> _Elements:
@@ -134,7 +142,9 @@ def _surface_elements(compact: np.ndarray, count: int) -> _Elements:
     mixed = np.zeros(shape, bool)
     for window in windows[1:]:
         mixed |= window != windows[0]
-    cells = np.flatnonzero(mixed)
+    inner = np.flatnonzero(mixed)
+    where = np.array(np.unravel_index(inner, shape)) + _REACH
+    cells = np.ravel_multi_index(tuple(where), _wide(compact.shape))
     corners = np.stack([window[mixed] for window in windows])
     labels, positions, codes = [], [], []
     for k in range(8):
@@ -155,24 +165,41 @@ def _surface_elements(compact: np.ndarray, count: int) -> _Elements:
     return _Elements(start, np.concatenate(positions)[order], np.concatenate(codes)[order])
 
 
-def _distances(from_cells, to_cells, occupied, spacing_mm):
-    """Distance in mm of each cell of one surface to the nearest of the other.
+@cache
+def _nearby(spacing_mm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps (K, 3) to the neighbours in a ball of `_REACH` voxels, and their lengths in mm.
 
-    ``occupied`` is an all-false scratch volume of booleans; it is left all-false.
+    The nearest come first, and none that is left out is nearer than the last.
     """
-    distance = np.zeros(from_cells.size)
-    # Where the surfaces coincide nothing needs to be searched.
-    flat = occupied.reshape(-1)
-    flat[to_cells] = True
-    apart = np.flatnonzero(~flat[from_cells])
-    flat[to_cells] = False
-    if apart.size:
-        shape = occupied.shape
-        targets = np.stack(np.unravel_index(to_cells, shape), axis=1) * spacing_mm
-        points = np.stack(np.unravel_index(from_cells[apart], shape), axis=1) * spacing_mm
-        tree = cKDTree(targets, balanced_tree=False, compact_nodes=False)
-        distance[apart] = tree.query(points)[0]
-    return distance
+    steps = np.indices((2 * _REACH + 1,) * 3).reshape(3, -1).T - _REACH
+    lengths = np.sqrt(((steps * np.array(spacing_mm)) ** 2).sum(axis=1))
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] < (_REACH + 1) * min(spacing_mm)]
+    return steps[order], lengths[order]
+
+
+def _distances(
+    mine: _Elements, others: _Elements, shape: tuple[int, ...], spacing_mm: tuple[float, ...]
+) -> np.ndarray:
+    """Distance in mm of each element of one map to the nearest one of its label in the other."""
+    # Surfaces that are compared are close: a look around each element finds nearly all, and
+    # search trees are for the rest.
+    steps, lengths = _nearby(spacing_mm)
+    offsets = steps @ np.array([shape[1] * shape[2], shape[2], 1])
+    found = nearest_of_label(
+        mine.cell, mine.start, others.cell, others.start, offsets, lengths, math.prod(shape)
+    )
+
+    def points(cells: np.ndarray) -> np.ndarray:
+        return np.stack(np.unravel_index(cells, shape), axis=1) * spacing_mm
+
+    for label in range(len(mine.start) - 1):
+        targets, part = others.cell[others.part(label)], mine.part(label)
+        far = part.start + np.flatnonzero(np.isinf(found[part]))
+        if far.size and targets.size:
+            tree = cKDTree(points(targets), balanced_tree=False, compact_nodes=False)
+            found[far] = tree.query(points(mine.cell[far]))[0]
+    return found
 
 
 def _percentile(distance: np.ndarray, area: np.ndarray, percent: float) -> float:
@@ -234,20 +261,19 @@ def hd95(
     fixed_elements = _surface_elements(compact_labels(fixed, wanted), len(wanted))
     warped_elements = _surface_elements(compact_labels(warped, wanted), len(wanted))
     areas = surface_areas(spacing_mm)
-    occupied = np.zeros(tuple(n + 1 for n in fixed.shape), bool)
+    settings = _wide(fixed.shape), spacing_mm
+    forward = _distances(fixed_elements, warped_elements, *settings)
+    backward = _distances(warped_elements, fixed_elements, *settings)
     result = {}
     for index, label in enumerate(wanted):
-        cells_f, codes_f = fixed_elements.of(index)
-        cells_w, codes_w = warped_elements.of(index)
+        here, there = fixed_elements.part(index), warped_elements.part(index)
         if not fixed_count.get(label) or not moving_count.get(label):
             result[label] = float("nan")
-        elif not cells_w.size:
+        elif there.start == there.stop:
             result[label] = float("inf")
         else:
-            forward = _distances(cells_f, cells_w, occupied, spacing_mm)
-            backward = _distances(cells_w, cells_f, occupied, spacing_mm)
             result[label] = max(
-                _percentile(forward, areas[codes_f], percent),
-                _percentile(backward, areas[codes_w], percent),
+                _percentile(forward[here], areas[fixed_elements.code[here]], percent),
+                _percentile(backward[there], areas[warped_elements.code[there]], percent),
             )
     return result

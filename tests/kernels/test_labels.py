@@ -1,9 +1,12 @@
-"""Nearest-neighbour warping of label maps: the kernel against SciPy."""
+"""Kernels on label maps against SciPy."""
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from optreg.kernels.cpu.labels import warp_labels
+from optreg.kernels import thread_limit
+from optreg.kernels.cpu.labels import nearest_of_label, warp_labels
+from optreg.kernels.reference.labels import nearest_of_label as nearest_of_label_reference
 from optreg.kernels.reference.labels import warp_labels as warp_labels_reference
 
 
@@ -27,3 +30,36 @@ def test_whole_shift_moves_labels_and_fills_with_zero():
     warped = warp_labels(labels, disp)
     np.testing.assert_array_equal(warped[:, :-1], labels[:, 1:])
     assert (warped[:, -1] == 0).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nearest_of_label_is_the_distance_transform_nearby(threads):
+    rng = np.random.default_rng(1)
+    shape, reach, spacing = (14, 15, 16), 3, np.array([1.0, 2.0, 0.5])
+    steps = np.indices((2 * reach + 1,) * 3).reshape(3, -1).T - reach
+    lengths = np.linalg.norm(steps * spacing, axis=1)
+    order = np.argsort(lengths, kind="stable")
+    offsets, lengths = steps[order] @ np.array([15 * 16, 16, 1]), lengths[order]
+    inside = np.zeros(shape, bool)
+    inside[reach:-reach, reach:-reach, reach:-reach] = True
+
+    def cells(shares):
+        masks = [(rng.random(shape) < share) & inside for share in shares]
+        parts = [np.flatnonzero(mask) for mask in masks]
+        return masks, np.concatenate(parts), np.cumsum([0, *map(len, parts)])
+
+    _, mine, start = cells((0.3, 0.2, 0.1, 0.3))
+    masks, others, other_start = cells((0.3, 0.02, 0.0, 0.1))  # the third has none
+    arguments = mine, start, others, other_start, offsets, lengths, inside.size
+    with thread_limit(threads):
+        found = nearest_of_label(*arguments)
+    np.testing.assert_array_equal(found, nearest_of_label_reference(*arguments))
+    for label, mask in enumerate(masks):
+        part = slice(start[label], start[label + 1])
+        if not mask.any():
+            assert np.isinf(found[part]).all()
+            continue
+        truth = ndimage.distance_transform_edt(~mask, sampling=spacing).reshape(-1)[mine[part]]
+        near = truth < 4 * 0.5  # all neighbours that close are among the offsets
+        assert near.sum() > 30
+        np.testing.assert_allclose(found[part][near], truth[near], rtol=1e-12)

@@ -1,9 +1,9 @@
-"""Warping of label maps by nearest neighbour: numba."""
+"""Label maps: warping by nearest neighbour, distances of surfaces; numba."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, prange
 
 from optreg.kernels.cpu._jit import parallel_jit
 
@@ -33,4 +33,31 @@ def warp_labels(labels, disp):
     dtype = np.float32 if disp.dtype == np.float32 else np.float64
     out = np.empty(disp.shape[1:], labels.dtype)
     _warp_labels(labels, np.ascontiguousarray(disp, dtype), out)
+    return out
+
+
+@parallel_jit
+def _nearest_of_label(cells, start, others, other_start, offsets, lengths, size, threads, out):
+    for thread in prange(threads):
+        marked = np.zeros(size, np.bool_)
+        for label in range(thread, start.size - 1, threads):
+            first, last = other_start[label], other_start[label + 1]
+            for j in range(first, last):
+                marked[others[j]] = True
+            for i in range(start[label], start[label + 1]):
+                out[i] = np.inf
+                for k in range(offsets.size):
+                    if marked[cells[i] + offsets[k]]:
+                        out[i] = lengths[k]
+                        break
+            for j in range(first, last):
+                marked[others[j]] = False
+
+
+def nearest_of_label(cells, start, others, other_start, offsets, lengths, size):
+    """Distance to the nearest cell of the same label; see ``kernels.reference.labels``."""
+    out = np.empty(len(cells))
+    arguments = cells, start, others, other_start, offsets, lengths, size
+    # Asked for here: code that asks inside cannot be kept on disk.
+    _nearest_of_label(*arguments, get_num_threads(), out)
     return out
