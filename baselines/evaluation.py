@@ -22,7 +22,7 @@ from scipy import ndimage
 from optreg import register
 from optreg.batch.scoring import Case, score
 from optreg.io import load_image, read_field, write_field
-from optreg.io.datasets import ImagePair, read_dataset
+from optreg.io.datasets import read_dataset
 from optreg.metrics import surface_areas
 
 _CODE = 1 << np.arange(8).reshape(2, 2, 2)
@@ -70,19 +70,12 @@ def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
 def _read(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """All files of a case; the label maps, the moving one warped."""
     field = read_field(case.fields / case.pair.file_name).disp
-    fixed, moving = (load_image(_labels(case, p)).data for p in _images(case.pair))
-    load_image(case.pair.fixed)
-    where = np.indices(fixed.shape, dtype=np.float32) + field
-    return fixed, ndimage.map_coordinates(moving, where, order=0, mode="nearest")
-
-
-def _images(pair: ImagePair) -> tuple[Path, Path]:
-    return pair.fixed, pair.moving
-
-
-def _labels(case: Case, image: Path) -> Path:
     assert case.labels is not None
-    return case.labels / image.name
+    pair = case.pair.fixed, case.pair.moving
+    fixed, moving = (load_image(case.labels / image.name).data for image in pair)
+    load_image(case.pair.fixed)
+    where = np.indices(fixed.shape) + field
+    return fixed, ndimage.map_coordinates(moving, where, order=0)
 
 
 def _label_by_label(
