@@ -3,7 +3,7 @@
 from optreg.batch.folder import BatchFolder
 from optreg.batch.parallel import Cluster, Local, each, run_all
 from optreg.batch.records import Records
-from optreg.batch.work import Job, register_pair
+from optreg.batch.work import Job, Task, register_pair
 
 __all__ = [
     "BatchFolder",
@@ -11,6 +11,7 @@ __all__ = [
     "Job",
     "Local",
     "Records",
+    "Task",
     "each",
     "register_pair",
     "run_all",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,12 +18,17 @@ import optreg
 from optreg.batch.records import Records, file_hash
 from optreg.config import RegistrationConfig
 from optreg.errors import InputError, OptregError, OutputError
-from optreg.io import load_image, read_field, write_field
+from optreg.image import Image
+from optreg.io import load_image, write_field
 from optreg.io.datasets import ImagePair
+from optreg.io.nifti import read_nifti
 from optreg.metrics.folding import count_folds
 from optreg.submission import field_file
 
-__all__ = ["Job", "done_before", "register_pair"]
+if TYPE_CHECKING:
+    from optreg.result import Registration
+
+__all__ = ["Job", "Task", "done_before", "register_pair"]
 
 
 @dataclass(frozen=True)
@@ -100,64 +105,97 @@ def register_pair(job: Job) -> dict[str, Any]:
         The record. ``status`` is "done" or "failed", then with ``error``: whatever goes wrong with
         one pair is kept there and raised to nobody, so that it does not stop the others.
     """
-    records, name, start = Records(job.records), job.pair.name, time.time()
-    record: dict[str, Any] = {
-        "name": name,
-        "status": "running",
-        "fixed": str(job.pair.fixed),
-        "moving": str(job.pair.moving),
-        "host": platform.node(),
-        "process": os.getpid(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
-    }
-    try:
-        records.write(name, record)
-        record |= _asked(job)
-        record |= _registered(job)
-        record["status"] = "done"
-    except (OptregError, OSError, MemoryError) as error:
-        record |= {"status": "failed", "error": " ".join(str(error).split()) or "out of memory"}
-    except Exception as error:  # a bug: say so, and go on with the other pairs
-        what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-        record |= {"status": "failed", "error": what}
-    record["seconds"] = time.time() - start
-    try:
-        records.write(name, record)
-    except OutputError as error:
-        record |= {"status": "failed", "error": str(error)}
-    return record
+    task = Task(job)
+    task.read()
+    task.register()
+    return task.write()
 
 
-def _registered(job: Job) -> dict[str, Any]:
-    from optreg.registration import register
+class Task:
+    """A pair on its way through the three steps, which may be done in different threads.
 
-    fixed, moving = load_image(job.pair.fixed), load_image(job.pair.moving)
-    with job.start() as start:
-        result = register(
-            fixed,
-            moving,
-            config=job.config,
-            init=start,
-            refine=start is not None,
-            device=job.device,
-            threads=job.threads,
-        )
-    write_field(job.output, result.disp, fixed.grid, overwrite=True)
-    _check_written(job.output, fixed.shape, result.disp)
+    Only `register` runs kernels, so that one pair may be read and another one written meanwhile.
+    A step after one that failed does nothing.
+    """
+
+    def __init__(self, job: Job):
+        self._job, self._start = job, time.time()
+        self._images: tuple[Image, Image] | None = None
+        self._result: Registration | None = None
+        self._record: dict[str, Any] = {
+            "name": job.pair.name,
+            "status": "running",
+            "fixed": str(job.pair.fixed),
+            "moving": str(job.pair.moving),
+            "host": platform.node(),
+            "process": os.getpid(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._start)),
+        }
+
+    def read(self) -> None:
+        """Read the images and say that the pair is being worked on."""
+        with self._step():
+            Records(self._job.records).write(self._job.pair.name, self._record)
+            self._record |= _asked(self._job)
+            pair = self._job.pair
+            self._images = load_image(pair.fixed), load_image(pair.moving)
+
+    def register(self) -> None:
+        """Register them, and make sure that the result has no fold."""
+        from optreg.registration import register
+
+        if self._images is None:
+            return
+        job, start = self._job, time.time()
+        with self._step(), job.start() as init:
+            result = register(
+                *self._images,
+                config=job.config,
+                init=init,
+                refine=init is not None,
+                device=job.device,
+                threads=job.threads,
+            )
+            if count_folds(result.disp).folded_tetrahedra:
+                raise InputError(f"{job.output}: the field folds; report this pair")
+            self._result, self._images = result, None
+        self._record["seconds"] = time.time() - start
+
+    def write(self) -> dict[str, Any]:
+        """Write the field, read it back, and keep the record, which is returned."""
+        if self._result is not None:
+            with self._step():
+                self._record |= _written(self._job.output, self._result)
+                self._record["status"] = "done"
+        self._record.setdefault("seconds", time.time() - self._start)
+        try:
+            Records(self._job.records).write(self._job.pair.name, self._record)
+        except OutputError as error:
+            self._record |= {"status": "failed", "error": str(error)}
+        return self._record
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        try:
+            yield
+        except (OptregError, OSError, MemoryError) as error:
+            what = " ".join(str(error).split()) or "out of memory"
+            self._record |= {"status": "failed", "error": what}
+        except Exception as error:  # a bug: say so, and go on with the other pairs
+            what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+            self._record |= {"status": "failed", "error": what}
+
+
+def _written(path: Path, result: Registration) -> dict[str, Any]:
+    """Write the field of a result; what the record says of both."""
+    write_field(path, result.disp, result.fixed.grid, overwrite=True)
+    if not np.array_equal(np.moveaxis(read_nifti(path).array, -1, 0), result.disp):
+        raise OutputError(f"{path}: does not read back as it was written; check the disk")
     return {
         "message": result.status.value,
         "similarity": result.similarity,
         "device": result.device,
         "timings_s": result.timings,
         "quality": result.quality,
-        "output_sha256": file_hash(job.output),
+        "output_sha256": file_hash(path),
     }
-
-
-def _check_written(path: Path, shape: tuple[int, ...], disp: np.ndarray) -> None:
-    """Raise unless the file holds the field, without a fold."""
-    written = read_field(path).disp
-    if not np.array_equal(written, disp):
-        raise OutputError(f"{path}: does not read back as it was written; check the disk")
-    if count_folds(written).folded_tetrahedra:
-        raise InputError(f"{path}: the field folds; report this pair")

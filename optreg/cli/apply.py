@@ -30,7 +30,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = new_parser(commands, "apply", "warp an image, a label map or points by a field", _TEXT)
     parser.add_argument("--field", required=True, metavar="FIELD", help="displacement field")
     parser.add_argument("--moving", metavar="IMAGE", help="image to warp; with --points: its grid")
-    parser.add_argument("--points", metavar="CSV", help="points of the fixed image to transform")
+    parser.add_argument(
+        "--points", metavar="FILE", help="points of the fixed image: .csv, .fcsv, .mrk.json"
+    )
     parser.add_argument("--fixed", metavar="IMAGE", help="image whose grid the field is on")
     parser.add_argument("--output", required=True, metavar="FILE", help="image or table to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
@@ -80,8 +82,7 @@ def _image(args: argparse.Namespace, fixed: Grid | None) -> int:
 
 
 def _points(args: argparse.Namespace, fixed: Grid | None) -> int:
-    from optreg.io import load_image, read_field, read_landmarks
-    from optreg.io.files import write_atomic
+    from optreg.io import Landmarks, load_image, read_field, read_landmarks, write_landmarks
 
     field = read_field(args.field, fixed)
     if fixed is None and _without_geometry(field.fixed_grid):
@@ -89,22 +90,12 @@ def _points(args: argparse.Namespace, fixed: Grid | None) -> int:
     points = read_landmarks(args.points, field.fixed_grid)
     mm = field.to_points_mm(points.mm)
     grid = load_image(args.moving, nan_to=0.0).grid if args.moving else field.fixed_grid
-    table = _table(points.names, grid.world_to_voxel(mm), mm)
-    write_atomic(args.output, [table.encode()], args.overwrite)
+    moved = Landmarks(points.names, grid.world_to_voxel(mm), mm)
+    write_landmarks(args.output, moved, overwrite=args.overwrite)
     if not args.quiet:
         shift = np.sqrt(((mm - points.mm) ** 2).sum(axis=1))
         print(f"{args.output}: {len(mm)} points, moved by {shift.mean():.2f} mm on average")
     return 0
-
-
-def _table(names: tuple[str, ...], vox: np.ndarray, mm: np.ndarray) -> str:
-    from optreg.io.tables import csv_text
-
-    rows = [
-        [name, *(f"{value:.4f}" for value in (*v, *m))]
-        for name, v, m in zip(names, vox, mm, strict=True)
-    ]
-    return csv_text(["name", "i_vox", "j_vox", "k_vox", "x_mm", "y_mm", "z_mm"], rows)
 
 
 def _without_geometry(grid: Grid) -> bool:

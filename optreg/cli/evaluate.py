@@ -51,7 +51,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--fixed-labels", metavar="IMAGE", help="label map of the fixed image")
     parser.add_argument("--moving-labels", metavar="IMAGE", help="label map of the moving image")
     parser.add_argument(
-        "--fixed-landmarks", metavar="FILE", help="CSV table, or label map with a blob each"
+        "--fixed-landmarks",
+        metavar="FILE",
+        help="points (.csv, .fcsv, .mrk.json), or label map with a blob each",
     )
     parser.add_argument("--moving-landmarks", metavar="FILE", help="their counterparts")
     parser.add_argument("--output", metavar="JSON|DIR", help="file, or folder, for all numbers")

@@ -134,18 +134,19 @@ def on_grid(image: Image, grid: Grid, what: str) -> Image:
 def landmark_pair(
     fixed_path: str, moving_path: str, grid: Grid, moving_grid: Grid | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks of both images in voxels of `grid`: points of two tables, or two label maps.
+    """Landmarks of both images in voxels of `grid`: two files of points, or two label maps.
 
-    Tables are matched by name where both have the same names, else row by row.
+    Points are matched by name where both have the same names, else row by row.
     """
     from optreg.io import read_landmarks
+    from optreg.io.landmarks import is_point_file
 
-    if not _is_table(fixed_path) and not _is_table(moving_path):
+    if not is_point_file(fixed_path) and not is_point_file(moving_path):
         maps = [load_labels(path) for path in (fixed_path, moving_path)]
         fixed, moving = (on_grid(m, grid, "the field").data for m in maps if m is not None)
         return fixed, moving
-    if _is_table(fixed_path) != _is_table(moving_path):
-        raise InputError(f"{moving_path}: one table and one label map; give two of a kind")
+    if is_point_file(fixed_path) != is_point_file(moving_path):
+        raise InputError(f"{moving_path}: points and a label map; give two of a kind")
     first = read_landmarks(fixed_path, grid)
     second = read_landmarks(moving_path, moving_grid or grid)
     moving_vox = grid.world_to_voxel(second.mm)
@@ -158,10 +159,6 @@ def landmark_pair(
             "each needs its counterpart"
         )
     return first.vox, moving_vox
-
-
-def _is_table(path: str) -> bool:
-    return str(path).lower().endswith((".csv", ".tsv", ".txt"))
 
 
 def _overlap(a: Grid, b: Grid) -> bool:

@@ -77,7 +77,7 @@ def register_all(
     left = folder.prepare(jobs, config)
     failed = []
     with pair_progress(len(jobs), len(jobs) - len(left), args.quiet) as ended:
-        for record in batch.run_all(left, batch.register_pair, where):
+        for record in batch.run_all(left, where):
             ended(record)
             if record["status"] != "done":
                 failed.append(record)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -71,6 +72,37 @@ def test_a_whole_run(images, undisturbed):
 def test_processes_give_the_same(images, undisturbed, tmp_path):
     assert submit(images, tmp_path / "b", "--jobs", "2", "--quiet") == 0
     assert hashes(tmp_path / "b") == hashes(undisturbed)
+
+
+def test_pairs_overlap_in_one_process(images, undisturbed, tmp_path, monkeypatch):
+    events, lock = [], threading.Lock()
+
+    def noted(step):
+        original = getattr(batch.Task, step)
+
+        def run(task):
+            with lock:
+                events.append(
+                    (step, "starts", len([e for e in events if e[:2] == (step, "starts")]))
+                )
+            found = original(task)
+            if step == "register":
+                time.sleep(0.5)  # so that the neighbours have time to be read and written
+            with lock:
+                events.append((step, "ends", len([e for e in events if e[:2] == (step, "ends")])))
+            return found
+
+        monkeypatch.setattr(batch.Task, step, run)
+
+    for step in ("read", "register", "write"):
+        noted(step)
+    assert submit(images, tmp_path / "b", "--quiet") == 0
+    assert hashes(tmp_path / "b") == hashes(undisturbed)
+    when = {event: number for number, event in enumerate(events)}
+    for i in range(3):
+        assert when["read", "ends", i + 1] < when["register", "ends", i]
+        assert when["write", "starts", i] < when["register", "ends", i + 1]
+    assert [e[2] for e in events if e[:2] == ("register", "ends")] == [0, 1, 2, 3]
 
 
 def test_what_is_done_is_kept(images, undisturbed, tmp_path, capsys):
@@ -218,7 +250,7 @@ def test_a_process_that_dies_takes_one_pair_with_it(images, tmp_path, monkeypatc
     pairs = read_dataset(images / "d.json").pairs
     config = RegistrationConfig.from_toml(images / "fast.toml")
     jobs = [batch.Job(p, tmp_path, tmp_path / "r", config) for p in pairs]
-    found = {r["name"]: r for r in batch.run_all(jobs, deadly.work, batch.Local(2))}
+    found = {r["name"]: r for r in batch.run_all(jobs, batch.Local(2), deadly.work)}
     assert [found[n]["status"] for n in NAMES] == ["done", "failed", "done", "done"]
     assert "process died" in found[NAMES[1]]["error"] and "going on" in caplog.text
     assert batch.Records(tmp_path / "r").read(NAMES[1])["status"] == "failed"
