@@ -84,7 +84,7 @@ def markdown(found: Differences, reference: str, pairs: int) -> str:
     count = max(len(methods) for methods in found.values())
     # All differences of one sign are the most that a signed-rank test can see.
     least = min(1.0, count * 2.0 ** (1 - pairs))
-    text = f"\nWilcoxon's test over {pairs} pairs, times {count} methods (Bonferroni)"
+    text = f"\nWilcoxon's test over {pairs} pairs; p is times {count}, as many tests (Bonferroni)"
     if least >= _LEVEL:
         text += f"; with so few pairs no p can be below {least:.2f}, so nothing is significant"
     return tables.table(rows) + text + ".\n"

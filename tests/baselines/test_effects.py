@@ -34,7 +34,7 @@ def test_numbers(records):
     # Two methods are compared with the reference.
     assert numbers["p"] == pytest.approx(2 * stats.wilcoxon(worse, ours).pvalue)
     text = effects.markdown(found, "ours", len(PAIRS))
-    assert f"{difference.mean():+.4f}" in text and "times 2 methods" in text
+    assert f"{difference.mean():+.4f}" in text and "p is times 2," in text
     assert "nothing is significant" not in text
 
 
