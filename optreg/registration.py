@@ -13,7 +13,7 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg import continuous, discrete, features
+from optreg import affine, continuous, discrete, features
 from optreg.config import RegistrationConfig
 from optreg.continuous.repair import repair_pair, tighten_inverse
 from optreg.errors import ConfigError, DeviceMemoryError, GeometryError, InputError
@@ -92,9 +92,10 @@ def register(
         All parameters.
     similarity : {"auto", "lncc", "tissue", "mind"}, optional
         Overrides that of the configuration.
-    init : DisplacementField, Affine, (3, X, Y, Z) ndarray or path; "moments", optional
+    init : DisplacementField, Affine, (3, X, Y, Z) ndarray, path or str; optional
         Where to start: a transform from the fixed to the moving image (another tool's or a
-        network's field), or the text "moments" to align centres of mass. The moving image is
+        network's field), or what to find one with: "affine", "similarity", "rigid", "translation"
+        (`optreg.affine.align`), or "moments" (centres of mass and extents). The moving image is
         warped by it and registration starts from there.
     refine : bool
         Go on from the field `init` itself instead, at full resolution only: for one that is nearly
@@ -160,7 +161,7 @@ def _registered(
         with clock.stage("preprocess"):
             check_content(fixed, "fixed")
             check_content(moving, "moving")
-            start, begin = _initial(init, fixed, moving), None
+            start, begin = _initial(init, fixed, moving, backend), None
             if refine:
                 start, begin = None, start
             fixed_cut, moving_cut, box = _prepare(fixed, moving, start, mask, config, backend)
@@ -197,7 +198,9 @@ def as_image(source: ImageLike, role: str) -> Image:
     return Image.from_array(np.asarray(source), role)
 
 
-def _initial(init: Initial | None, fixed: Image, moving: Image) -> DisplacementField | None:
+def _initial(
+    init: Initial | None, fixed: Image, moving: Image, backend: Backend
+) -> DisplacementField | None:
     """The start as a field on the fixed grid."""
     if init is None:
         return None
@@ -206,10 +209,9 @@ def _initial(init: Initial | None, fixed: Image, moving: Image) -> DisplacementF
     elif isinstance(init, Affine):
         field = init.to_displacement(fixed.grid)
     elif isinstance(init, (str, os.PathLike)):
-        if str(init) == "moments":
-            from optreg.affine.moments import align_moments
-
-            field = align_moments(fixed, moving).to_displacement(fixed.grid)
+        if str(init) in affine.MODELS:
+            found = affine.align(fixed, moving, model=str(init), backend=backend)
+            field = found.to_displacement(fixed.grid)
         else:
             from optreg.io import read_field
 
@@ -230,11 +232,12 @@ def _prepare(
     backend: Backend,
 ) -> tuple[Any, Any, Box]:
     """Normalized volumes of both images on the box around their foregrounds."""
-    onto = onto_fixed_grid(fixed, moving)
+    if start is None:
+        onto = onto_fixed_grid(fixed, moving)
+    else:
+        onto = affine.resample_foreground(moving, start)
     if not np.any(onto.data):
         raise InputError(f"{moving.name or 'moving'}: no foreground on the grid of the fixed image")
-    if start is not None:
-        onto = start.apply(onto, "linear")
     xp = backend.xp
     arrays = [backend.asarray(image.data) for image in (fixed, onto)]
     volumes = [normalize(a, config.preprocess, xp) for a in arrays]

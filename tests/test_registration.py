@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 import optreg
 from optreg.config import RegistrationConfig
@@ -154,6 +155,24 @@ def test_init_is_refined(pair):
     truth_shifted = truth + np.array([9, 0, 0], np.float32).reshape(3, 1, 1, 1)
     assert error_vox(from_moments.disp, truth_shifted, fixed > 0).mean() < 0.5
     assert from_moments.quality["inverse_consistency_mean_vox"] < 0.1
+
+
+@pytest.mark.parametrize("model", ["affine", "rigid"])
+def test_init_aligns_what_lies_elsewhere(pair, model):
+    """The moving image is turned by 15 degrees and put 30 mm away, beyond the fixed grid."""
+    fixed, moving, truth = pair
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_rotvec(np.deg2rad([10, -8, 8])).as_matrix()
+    motion[:3, 3] = 25, -12, 11
+    away = optreg.Image(moving, optreg.Grid(SHAPE, motion))
+    found = optreg.register(fixed, away, config=SMALL, init=model)
+    assert found.quality["folded_voxels"] == found.quality["inverse_folded_voxels"] == 0
+    # Both in voxels of the array that holds the moving image.
+    points = np.argwhere(fixed > 0)
+    error = found.transform.to_points(points) - (points + truth[(slice(None), *points.T)].T)
+    near = optreg.register(fixed, moving, config=SMALL)
+    aligned = error_vox(near.disp, truth, fixed > 0).mean()
+    assert np.linalg.norm(error, axis=1).mean() < aligned + 0.1
 
 
 def test_discrete_search_extends_the_capture_range(pair):

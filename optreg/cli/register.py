@@ -34,9 +34,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     files.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     files.add_argument(
         "--init",
-        metavar="FIELD",
-        help="start from this displacement field or ITK transform, or from "
-        "'moments': centres of mass aligned",
+        metavar="START",
+        help="start from this displacement field or ITK transform, or align first: affine, "
+        "similarity, rigid, translation, or moments (centres of mass and extents)",
     )
     files.add_argument("--fixed-mask", metavar="IMAGE", help="register only where this is above 0")
     files.add_argument("--fixed-labels", metavar="IMAGE", help="label map of the fixed image")

@@ -8,6 +8,7 @@ import pytest
 
 import optreg.registration
 from optreg.errors import DeviceError
+from optreg.grid import Grid
 from optreg.io import load_image, read_field, save_image
 from optreg.metrics import evaluate
 
@@ -103,6 +104,16 @@ def test_whatever_ends_it_leaves_nothing_behind(error, code, pair, tmp_path, fai
     monkeypatch.setattr(optreg.registration, "register", stop)
     fails(code, "register", **pair, output=tmp_path / "result")
     assert os.listdir(tmp_path) == []
+
+
+def test_init_can_align_first(pair, blobs, tmp_path, succeeds):
+    header = blobs.grid.affine.copy()
+    header[:3, 3] += [30.0, -25, 20]
+    pair["moving"] = tmp_path / "away.nii.gz"
+    save_image(pair["moving"], blobs.data, Grid(blobs.shape, header))
+    succeeds("register", "--no-report", "--quiet", "--init", "rigid", **pair, output=tmp_path / "a")
+    fixed, warped = (load_image(p).data for p in (pair["fixed"], tmp_path / "a" / "warped.nii.gz"))
+    assert np.corrcoef(fixed.ravel(), warped.ravel())[0, 1] > 0.95
 
 
 def test_strict_grid_refuses_another_grid(pair, blobs, tmp_path, fails):

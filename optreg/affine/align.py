@@ -1,0 +1,173 @@
+"""Linear alignment of two images of any contrasts, from far away."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg.affine.lattice import Lattice, find_foreground, make_lattice
+from optreg.affine.moments import align_moments
+from optreg.affine.objective import Objective
+from optreg.affine.search import GROUPS, generators, minimize, rotations
+from optreg.errors import ConfigError, GeometryError
+from optreg.image import Image
+from optreg.kernels import Backend, get_backend
+from optreg.transform import Affine
+
+__all__ = ["MODELS", "align"]
+
+_log = logging.getLogger("optreg")
+
+MODELS = ("moments", *GROUPS)
+"""What `align` can do, from the coarsest on."""
+
+_ANGLE = 25.0
+"""Degrees between the starts: about as far as the search reaches from one."""
+_DETAILS = 3
+"""Finest details, per step of the lattice."""
+_TRIED = 5
+"""Starts that are searched from, of those that look best."""
+_KEPT = 2
+"""Results that go on to the fine lattice."""
+_COARSE, _FINE = 10, 15
+"""Iterations of a search, at the most."""
+_COARSE_TOLERANCE_STEPS, _TOLERANCE_STEPS = 0.01, 0.005
+"""A search ends with a step shorter than this."""
+_SAME_STEPS = 0.5
+"""Two results whose entries move a point at the radius by less than this are one."""
+_OVERLAP = 0.05
+"""Part of the fixed foreground that must meet the moving one."""
+
+_Pair = tuple[Lattice, Lattice]
+
+
+def align(
+    fixed: Image, moving: Image, *, model: str = "affine", backend: Backend | None = None
+) -> Affine:
+    """Linear map under which two images look most alike; contrasts and grids may differ.
+
+    Rotations of up to about 40 degrees are found, and any translation: centres of mass are matched
+    first. The images count with their background, which is 0.
+
+    Parameters
+    ----------
+    fixed, moving : Image
+        Of any shape, spacing and orientation.
+    model : {"affine", "similarity", "rigid", "translation", "moments"}
+        "moments" matches centre and extent of the foregrounds only.
+    backend : Backend, optional
+        Device; the CPU by default.
+
+    Returns
+    -------
+    Affine
+        From the fixed to the moving world (RAS mm).
+
+    Raises
+    ------
+    InputError
+        An image without foreground.
+    GeometryError
+        No start brings the foregrounds together.
+    ConfigError
+        Unknown model.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"model '{model}' is unknown; use {', '.join(MODELS)}")
+    if model == "moments":
+        return align_moments(fixed, moving)
+    backend = backend or get_backend("cpu")
+    here = fixed, find_foreground(fixed, "fixed", backend)
+    there = moving, find_foreground(moving, "moving", backend)
+    step_mm = here[1].step_mm(fixed.grid)
+    # There is nothing between the voxels of an image.
+    detail_mm = max(step_mm / _DETAILS, float(fixed.grid.spacing.min()))
+    search = _Search(
+        (
+            make_lattice(*here, step_mm, step_mm, backend),
+            make_lattice(*there, step_mm, step_mm, backend),
+        ),
+        (
+            make_lattice(*here, step_mm, detail_mm, backend),
+            make_lattice(*there, detail_mm, detail_mm, backend),
+        ),
+        GROUPS[: GROUPS.index(model) + 1],
+        backend,
+    )
+    matrix, value, overlap = search.run()
+    if not overlap > _OVERLAP:
+        raise GeometryError(
+            f"{moving.name or 'moving'}: cannot be brought to overlap with "
+            f"{fixed.name or 'fixed'}; check that both show the same object, or give a start"
+        )
+    _log.info("aligned (%s): dissimilarity %.3f, overlap %.2f", model, value, overlap)
+    return Affine(matrix @ _map(np.eye(3), -search.centre))
+
+
+class _Search:
+    """From many starts on a coarse lattice to one map on a fine one.
+
+    Maps go from mm around the centre of the fixed image to RAS mm of the moving image.
+
+    Parameters
+    ----------
+    medium, fine : pair of Lattice
+        Of both images: the first for all but the last search.
+    groups : tuple of str
+        Of maps, each contained in the next.
+    backend : Backend
+    """
+
+    def __init__(self, medium: _Pair, fine: _Pair, groups: tuple[str, ...], backend: Backend):
+        self._medium, self._fine, self._backend = medium, fine, backend
+        self.centre, self._radius = medium[0].centre_and_radius(backend)
+        self._groups = [generators(g, self._radius) for g in groups]
+
+    def run(self) -> tuple[NDArray[np.float64], float, float]:
+        """Best map, its dissimilarity, and the overlap of the foregrounds under it."""
+        tolerance_mm = _TOLERANCE_STEPS * float(self._medium[0].grid.spacing[0])
+        objective, found = self._objective(self._medium), []
+        for matrix in self._candidates():
+            value = np.inf
+            for directions in self._groups[-2:]:
+                matrix, value = minimize(objective, matrix, directions, _FINE, tolerance_mm)
+            found.append((matrix, value))
+        matrix, _ = min(found, key=lambda f: f[1])
+        objective = self._objective(self._fine)
+        matrix, value = minimize(objective, matrix, self._groups[-1], _FINE, tolerance_mm / 2)
+        return matrix, value, objective.overlap(matrix)
+
+    def _candidates(self) -> list[NDArray[np.float64]]:
+        """The best different results on the coarse lattice."""
+        fixed, moving = (lattice.halved(self._backend) for lattice in self._medium)
+        step_mm = float(fixed.grid.spacing[0])
+        objective = self._objective((fixed, moving))
+        starts = sorted(self._starts(), key=objective.value)[:_TRIED]
+        found = [
+            minimize(objective, s, self._groups[:2][-1], _COARSE, _COARSE_TOLERANCE_STEPS * step_mm)
+            for s in starts
+        ]
+        kept: list[NDArray[np.float64]] = []
+        reach = np.diag([self._radius, self._radius, self._radius, 1.0])
+        for matrix, _ in sorted(found, key=lambda f: f[1]):
+            apart_mm = (np.abs((matrix - other) @ reach).max() for other in kept)
+            if all(mm > _SAME_STEPS * step_mm for mm in apart_mm):
+                kept.append(matrix)
+        return kept[:_KEPT]
+
+    def _starts(self) -> list[NDArray[np.float64]]:
+        """The worlds as they are, and the centres on each other with every rotation."""
+        there, _ = self._medium[1].centre_and_radius(self._backend)
+        turns = rotations(_ANGLE) if len(self._groups) > 1 else [np.eye(3)]
+        return [_map(np.eye(3), self.centre), *(_map(turn, there) for turn in turns)]
+
+    def _objective(self, pair: _Pair) -> Objective:
+        return Objective(*pair, self.centre, self._backend)
+
+
+def _map(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = linear, shift
+    return matrix

@@ -1,0 +1,166 @@
+"""Images as the linear search sees them: smooth, isotropic, a few ten thousand voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg.config import PreprocessConfig
+from optreg.errors import InputError
+from optreg.grid import Grid
+from optreg.image import Image
+from optreg.kernels import Backend
+from optreg.preprocess import normalize
+from optreg.transform.sampling import affine_displacement, outside
+
+__all__ = ["Foreground", "Lattice", "find_foreground", "make_lattice"]
+
+_STEPS = 40
+"""Steps along the longest side of the foreground."""
+_SMOOTHING = 0.5
+"""Standard deviation for a voxel, in its size; that of the image's own is taken off."""
+_MARGIN = 2
+"""Steps around the foreground, so that background is compared too."""
+_DARK = 0.1
+"""Normalized intensity of what may be noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Foreground:
+    """Where an image is above its background.
+
+    Attributes
+    ----------
+    data : (X, Y, Z) array
+        The image on the device.
+    base : float
+        Intensity of the background.
+    slices : tuple of slice
+        Smallest box that holds everything else.
+    """
+
+    data: Any
+    base: float
+    slices: tuple[slice, slice, slice]
+
+    def step_mm(self, grid: Grid) -> float:
+        """Lattice step for this image: a part of its size, but no finer than its voxels."""
+        sizes = [(s.stop - s.start) * d for s, d in zip(self.slices, grid.spacing, strict=True)]
+        return max(max(sizes) / _STEPS, float(grid.spacing.min()))
+
+
+def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
+    """Foreground of an image: above 0, or above the smallest value where there are negative ones.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    data = backend.asarray(image.data)
+    base = min(float(data.min()), 0.0)
+    mask = data > base
+    slices = []
+    for axis in range(3):
+        used = backend.xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if len(used) == 0:
+            raise InputError(f"{image.name or role}: no foreground to align")
+        slices.append(slice(int(used[0]), int(used[-1]) + 1))
+    return Foreground(data, base, (slices[0], slices[1], slices[2]))
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Intensities on an isotropic grid along the array axes of an image.
+
+    Attributes
+    ----------
+    values : (X, Y, Z) float32 array
+        0 (background) to 1.
+    known : (X, Y, Z) float32 array
+        1 where the image says what is there: inside it, and beyond a border that is background.
+    grid : Grid
+        Its sizes are even.
+    """
+
+    values: Any
+    known: Any
+    grid: Grid
+
+    def halved(self, backend: Backend) -> Lattice:
+        """The same with steps twice as long."""
+        k = backend.kernels
+        return Lattice(k.downsample(self.values), k.downsample(self.known), self.grid.downsample(2))
+
+    def bright(self) -> Any:
+        """(X, Y, Z) bool: well above the background."""
+        return self.values > _DARK
+
+    def centre_and_radius(self, backend: Backend) -> tuple[NDArray[np.float64], float]:
+        """Centre (RAS mm) and root mean square distance from it (mm) of what is bright."""
+        mask, centre, square = self.bright(), [], 0.0
+        count = max(float(mask.sum()), 1.0)
+        for axis, n in enumerate(mask.shape):
+            profile = mask.sum(axis=tuple(a for a in range(3) if a != axis))
+            share, index = backend.asnumpy(profile) / count, np.arange(n)
+            centre.append(float(share @ index))
+            square += float(share @ (index - centre[-1]) ** 2) * self.grid.spacing[axis] ** 2
+        return self.grid.voxel_to_world(centre), max(square**0.5, float(self.grid.spacing[0]))
+
+
+def make_lattice(
+    image: Image, seen: Foreground, step_mm: float, detail_mm: float, backend: Backend
+) -> Lattice:
+    """The image around its foreground.
+
+    The lattice follows the array axes and is centred on the foreground, so it does not matter in
+    which order or direction the axes are stored.
+
+    Parameters
+    ----------
+    image : Image
+    seen : Foreground
+        Of the image.
+    step_mm : float
+        Distance of the voxels of the lattice.
+    detail_mm : float
+        Size of what is left after smoothing; less than `step_mm` for a sparse sample of a sharper
+        image, which is as good as all of it to find the few parameters of a linear map.
+    backend : Backend
+    """
+    xp, spacing = backend.xp, image.grid.spacing
+    sigma = _SMOOTHING * np.sqrt(np.maximum((detail_mm / spacing) ** 2 - 1, 0))
+    # What smoothing reads is cut out with the foreground.
+    x, y, z = (
+        slice(max(s.start - int(3 * a) - 2, 0), min(s.stop + int(3 * a) + 2, n))
+        for s, a, n in zip(seen.slices, sigma, image.shape, strict=True)
+    )
+    wide = (x, y, z)
+    part = seen.data[wide]
+    top = float(part.max())
+    # Divided before it becomes float32, which does not reach as far as float64.
+    part = ((part - seen.base) / (top - seen.base)).astype(xp.float32)
+    part = backend.ndimage.gaussian_filter(part, sigma.tolist(), mode="nearest", truncate=3.0)
+    grid = _around(seen.slices, image.grid, step_mm)
+    in_part = affine_displacement(grid.matrix_to(image.grid.crop(wide)), grid.shape)
+    values = backend.kernels.warp(xp.ascontiguousarray(part), backend.asarray(in_part))
+    values = normalize(values, PreprocessConfig(), xp)
+    in_image = affine_displacement(grid.matrix_to(image.grid), grid.shape)
+    inside = backend.asarray(~outside(in_image, image.shape))
+    return Lattice(values, (inside | (values < _DARK)).astype(xp.float32), grid)
+
+
+def _around(slices: tuple[slice, slice, slice], grid: Grid, step_mm: float) -> Grid:
+    """Isotropic grid around a box of another one, of an even number of steps each way."""
+    middle, shape = [], []
+    for part, spacing in zip(slices, grid.spacing, strict=True):
+        middle.append((part.start + part.stop - 1) / 2)
+        steps = int(np.ceil((part.stop - part.start) * spacing / step_mm)) + 2 * _MARGIN
+        shape.append(steps + steps % 2)
+    affine = np.eye(4)
+    affine[:3, :3] = grid.directions * step_mm
+    affine[:3, 3] = grid.voxel_to_world(middle) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Grid((shape[0], shape[1], shape[2]), affine)
