@@ -38,7 +38,19 @@ def _cache_enabled() -> bool:
     return True
 
 
+def _wait_asleep() -> None:
+    """Let threads that have nothing to do sleep, where neither user nor program chose otherwise.
+
+    By default GNU OpenMP lets them spin for milliseconds. On a machine with other work, where a
+    thread that is waited for may not have a processor, that took three times as long; on an idle
+    one, sleeping costs a twentieth. The library reads this when numba loads it.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "0"
+
+
 CACHED = _cache_enabled()
+_wait_asleep()
 
 # No "nnan"/"ninf": a NaN has to stay visible, or a diverged field would look finite. No "reassoc":
 # the order of a sum would be the compiler's choice, which depends on what it compiled before, and
