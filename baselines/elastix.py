@@ -6,6 +6,7 @@ Klein et al. 2010, doi 10.1109/TMI.2009.2035616. Runs in an environment of its o
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,8 @@ def run(
     _, found = itk.elastix_registration_method(
         fixed, moving, parameter_object=maps, number_of_threads=threads, log_to_console=False
     )
-    field = itk.transformix_deformation_field(moving, found)
+    with tempfile.TemporaryDirectory() as folder:  # it also writes the field where it is told
+        field = itk.transformix_deformation_field(moving, found, output_directory=folder)
     vectors = np.transpose(itk.array_view_from_image(field), (2, 1, 0, 3))
     direction = itk.array_from_matrix(field.GetDirection())
     disp = itk_to_voxels(vectors, direction, np.array(field.GetSpacing()))
