@@ -10,7 +10,7 @@ from optreg.cli.console import example, new_parser, part, progress, require_toge
 from optreg.cli.folder import check_folder, staged_folder
 from optreg.cli.inputs import add_engine_options, config_of, load_labels
 from optreg.cli.outcome import judge, pictures_wanted, print_outcome, write_outcome
-from optreg.errors import GeometryError
+from optreg.errors import ConfigError, GeometryError
 
 __all__ = ["add_parser", "run"]
 
@@ -37,6 +37,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="START",
         help="start from this displacement field or ITK transform, or align first: affine, "
         "similarity, rigid, translation, or moments (centres of mass and extents)",
+    )
+    files.add_argument(
+        "--refine",
+        action="store_true",
+        help="go on from the field of --init itself, at full resolution only: it is nearly right",
     )
     files.add_argument("--fixed-mask", metavar="IMAGE", help="register only where this is above 0")
     files.add_argument("--fixed-labels", metavar="IMAGE", help="label map of the fixed image")
@@ -72,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     from optreg.registration import register
 
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
+    if args.refine and not args.init:
+        raise ConfigError("--refine needs a field to go on from; name it with --init")
     config = config_of(args)
     pictures = pictures_wanted(args.report)
     check_folder(args.output, args.overwrite)
@@ -92,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
             config=config,
             similarity=args.similarity,
             init=args.init,
+            refine=args.refine,
             fixed_mask=mask,
             device=args.device,
             threads=args.threads,

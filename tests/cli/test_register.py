@@ -106,6 +106,17 @@ def test_whatever_ends_it_leaves_nothing_behind(error, code, pair, tmp_path, fai
     assert os.listdir(tmp_path) == []
 
 
+def test_a_field_can_be_refined(pair, files, tmp_path, succeeds, fails):
+    assert "name it with --init" in fails(2, "register", "--refine", **pair, output=tmp_path / "a")
+    options = {**pair, "init": files / "disp.nii.gz", "output": tmp_path / "a"}
+    succeeds("register", "--refine", "--no-report", "--quiet", **options)
+    history = json.loads((tmp_path / "a" / "result.json").read_text())["history"]
+    assert {entry["level"] for entry in history} == {1}
+    truth, found = (read_field(p).disp for p in (options["init"], tmp_path / "a/disp.nii.gz"))
+    inside = load_image(pair["fixed"]).data > 0
+    assert np.linalg.norm(found - truth, axis=0)[inside].mean() < 0.3
+
+
 def test_init_can_align_first(pair, blobs, tmp_path, succeeds):
     header = blobs.grid.affine.copy()
     header[:3, 3] += [30.0, -25, 20]
