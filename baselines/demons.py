@@ -33,10 +33,8 @@ def run(
 
     Parameters
     ----------
-    fixed_path, moving_path : path
-        NIfTI images, affinely aligned, in one world.
-    threads : int
-        CPU threads.
+    fixed_path, moving_path, threads
+        See `process.Run`.
     iterations : sequence of 3 int
         At a quarter, half and full resolution.
     sigma_vox : float

@@ -46,10 +46,8 @@ def run(
 
     Parameters
     ----------
-    fixed_path, moving_path : path
-        NIfTI images, affinely aligned, in one world.
-    threads : int
-        CPU threads.
+    fixed_path, moving_path, threads
+        See `process.Run`.
     parameters : dict, optional
         Of elastix, instead of those above.
     """

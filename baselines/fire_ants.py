@@ -36,10 +36,8 @@ def run(
 
     Parameters
     ----------
-    fixed_path, moving_path : path
-        NIfTI images, affinely aligned, in one world.
-    threads : int
-        CPU threads.
+    fixed_path, moving_path, threads
+        See `process.Run`.
     variant : {"greedy", "syn"}
         The library's ``GreedyRegistration`` or ``SyNRegistration``; both with its default
         arguments: local correlation, Adam, compositive update.

@@ -53,10 +53,8 @@ def run(
 
     Parameters
     ----------
-    fixed_path, moving_path : path
-        NIfTI images, affinely aligned, in one world.
-    threads : int
-        CPU threads.
+    fixed_path, moving_path, threads
+        See `process.Run`.
     variant : {"stock", "tuned"}
         Which of the settings above.
     **overrides : str

@@ -23,10 +23,8 @@ def run(
 
     Parameters
     ----------
-    fixed_path, moving_path : path
-        NIfTI images, affinely aligned, in one world.
-    threads : int
-        CPU threads.
+    fixed_path, moving_path, threads
+        See `process.Run`.
     binary : str
         The program ``reg_f3d``.
     options : str
