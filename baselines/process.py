@@ -47,8 +47,8 @@ class Fields:
 
 
 Run = Callable[..., Fields]
-"""``run(fixed_path, moving_path, *, threads, **settings)``: registers one pair of NIfTI images in one
-world, affinely aligned, with so many CPU threads."""
+"""``run(fixed_path, moving_path, *, threads, **settings)``: registers one pair of NIfTI images that
+are in one world and affinely aligned, with so many CPU threads."""
 
 
 def main(run: Run, packages: tuple[str, ...], prepare: Callable[..., None] | None = None) -> None:
