@@ -7,9 +7,11 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg.affine.lattice import Lattice, find_foreground, make_lattice
+from optreg.affine.correlation_ratio import CorrelationRatio
+from optreg.affine.lattice import DARK, Lattice, find_foreground, make_lattice
+from optreg.affine.local_correlation import LocalCorrelation
 from optreg.affine.moments import align_moments
-from optreg.affine.objective import Objective
+from optreg.affine.objective import Measure, Objective
 from optreg.affine.search import GROUPS, generators, minimize, rotations
 from optreg.errors import ConfigError, GeometryError
 from optreg.image import Image
@@ -25,12 +27,12 @@ MODELS = ("moments", *GROUPS)
 
 _ANGLE = 25.0
 """Degrees between the starts: about as far as the search reaches from one."""
-_DETAILS = 3
-"""Finest details, per step of the lattice."""
 _TRIED = 5
 """Starts that are searched from, of those that look best."""
 _KEPT = 2
 """Results that go on to the fine lattice."""
+_ROUNDS = 2
+"""How often the fixed image is brought into the contrast of the moving one."""
 _COARSE, _FINE = 10, 15
 """Iterations of a search, at the most."""
 _COARSE_TOLERANCE_STEPS, _TOLERANCE_STEPS = 0.01, 0.005
@@ -39,8 +41,6 @@ _SAME_STEPS = 0.5
 """Two results whose entries move a point at the radius by less than this are one."""
 _OVERLAP = 0.05
 """Part of the fixed foreground that must meet the moving one."""
-
-_Pair = tuple[Lattice, Lattice]
 
 
 def align(
@@ -79,23 +79,13 @@ def align(
     if model == "moments":
         return align_moments(fixed, moving)
     backend = backend or get_backend("cpu")
-    here = fixed, find_foreground(fixed, "fixed", backend)
-    there = moving, find_foreground(moving, "moving", backend)
-    step_mm = here[1].step_mm(fixed.grid)
-    # There is nothing between the voxels of an image.
-    detail_mm = max(step_mm / _DETAILS, float(fixed.grid.spacing.min()))
-    search = _Search(
-        (
-            make_lattice(*here, step_mm, step_mm, backend),
-            make_lattice(*there, step_mm, step_mm, backend),
-        ),
-        (
-            make_lattice(*here, step_mm, detail_mm, backend),
-            make_lattice(*there, detail_mm, detail_mm, backend),
-        ),
-        GROUPS[: GROUPS.index(model) + 1],
-        backend,
+    seen = [find_foreground(i, r, backend) for i, r in ((fixed, "fixed"), (moving, "moving"))]
+    step_mm = seen[0].step_mm(fixed.grid)
+    fine = (
+        make_lattice(fixed, seen[0], step_mm, backend),
+        make_lattice(moving, seen[1], step_mm, backend),
     )
+    search = _Search(fine, GROUPS[: GROUPS.index(model) + 1], backend)
     matrix, value, overlap = search.run()
     if not overlap > _OVERLAP:
         raise GeometryError(
@@ -109,41 +99,48 @@ def align(
 class _Search:
     """From many starts on a coarse lattice to one map on a fine one.
 
-    Maps go from mm around the centre of the fixed image to RAS mm of the moving image.
+    The correlation ratio finds: it is smooth and has one optimum far and wide. The local
+    correlation refines. Maps go from mm around the centre of the fixed image to RAS mm of the
+    moving image.
 
     Parameters
     ----------
-    medium, fine : pair of Lattice
-        Of both images: the first for all but the last search.
+    fine : pair of Lattice
+        Of both images.
     groups : tuple of str
         Of maps, each contained in the next.
     backend : Backend
     """
 
-    def __init__(self, medium: _Pair, fine: _Pair, groups: tuple[str, ...], backend: Backend):
-        self._medium, self._fine, self._backend = medium, fine, backend
-        self.centre, self._radius = medium[0].centre_and_radius(backend)
+    def __init__(self, fine: tuple[Lattice, Lattice], groups: tuple[str, ...], backend: Backend):
+        self._fine, self._backend = fine, backend
+        self.centre, self._radius = fine[0].centre_and_radius(backend)
         self._groups = [generators(g, self._radius) for g in groups]
 
     def run(self) -> tuple[NDArray[np.float64], float, float]:
         """Best map, its dissimilarity, and the overlap of the foregrounds under it."""
-        tolerance_mm = _TOLERANCE_STEPS * float(self._medium[0].grid.spacing[0])
-        objective, found = self._objective(self._medium), []
+        ratio = CorrelationRatio(self._fine[0], self._backend)
+        objective, found = self._objective(ratio, *self._fine), []
+        tolerance_mm = _TOLERANCE_STEPS * float(self._fine[0].grid.spacing[0])
         for matrix in self._candidates():
             value = np.inf
             for directions in self._groups[-2:]:
                 matrix, value = minimize(objective, matrix, directions, _FINE, tolerance_mm)
             found.append((matrix, value))
-        matrix, _ = min(found, key=lambda f: f[1])
-        objective = self._objective(self._fine)
-        matrix, value = minimize(objective, matrix, self._groups[-1], _FINE, tolerance_mm / 2)
-        return matrix, value, objective.overlap(matrix)
+        matrix, value = min(found, key=lambda f: f[1])
+        for _ in range(_ROUNDS):
+            alike = ratio.in_moving_contrast(*objective.sample(matrix))
+            local = LocalCorrelation(alike, self._fine[0].known, self._backend)
+            refined = self._objective(local, *self._fine)
+            matrix, value = minimize(refined, matrix, self._groups[-1], _FINE, tolerance_mm)
+        met = objective.sample(matrix)[0][self._fine[0].bright()]
+        return matrix, value, float((met > DARK).mean())
 
     def _candidates(self) -> list[NDArray[np.float64]]:
         """The best different results on the coarse lattice."""
-        fixed, moving = (lattice.halved(self._backend) for lattice in self._medium)
+        fixed, moving = (lattice.halved(self._backend) for lattice in self._fine)
         step_mm = float(fixed.grid.spacing[0])
-        objective = self._objective((fixed, moving))
+        objective = self._objective(CorrelationRatio(fixed, self._backend), fixed, moving)
         starts = sorted(self._starts(), key=objective.value)[:_TRIED]
         found = [
             minimize(objective, s, self._groups[:2][-1], _COARSE, _COARSE_TOLERANCE_STEPS * step_mm)
@@ -159,12 +156,12 @@ class _Search:
 
     def _starts(self) -> list[NDArray[np.float64]]:
         """The worlds as they are, and the centres on each other with every rotation."""
-        there, _ = self._medium[1].centre_and_radius(self._backend)
+        there, _ = self._fine[1].centre_and_radius(self._backend)
         turns = rotations(_ANGLE) if len(self._groups) > 1 else [np.eye(3)]
         return [_map(np.eye(3), self.centre), *(_map(turn, there) for turn in turns)]
 
-    def _objective(self, pair: _Pair) -> Objective:
-        return Objective(*pair, self.centre, self._backend)
+    def _objective(self, measure: Measure, fixed: Lattice, moving: Lattice) -> Objective:
+        return Objective(measure, fixed, moving, self.centre, self._backend)
 
 
 def _map(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from optreg.affine.lattice import Lattice
+from optreg.affine.objective import Curvature
 from optreg.kernels import Backend
 
 __all__ = ["CorrelationRatio"]
@@ -36,21 +37,22 @@ class CorrelationRatio:
         self._share = scaled - self._knot
 
     def value(self, moving: Any, known: Any) -> float:
-        """Of the moving image sampled at the voxels of the fixed lattice, and what is known of it:
-        from 0 (alike) to 1.
-        """
+        """See `Measure`; from 0 to 1."""
         return self._terms(moving, known)[0]
 
-    def derivatives(self, moving: Any, known: Any) -> tuple[float, Any, Any, Any]:
-        """Value, derivatives by each voxel of `moving` and of `known`, Gauss-Newton curvature.
-
-        The last is the second derivative by each voxel of `moving`, but for what the fitted
-        function and the variance add to it.
-        """
+    def derivatives(
+        self, moving: Any, known: Any, slopes: list[Any]
+    ) -> tuple[float, Any, Any, Curvature]:
+        """See `Measure`."""
         value, total, weight, residual, spread = self._terms(moving, known)
         by_moving = weight * (residual - value * spread) * (2 / total)
         by_known = self._weight * (residual**2 - value * spread**2) / total
-        return value, by_moving, by_known, weight * (2 / total)
+        each = weight * (2 / total)
+        return value, by_moving, by_known, lambda i, j: each * slopes[i] * slopes[j]
+
+    def in_moving_contrast(self, moving: Any, known: Any) -> Any:
+        """(X, Y, Z) the fixed image through the function that explains the moving one best."""
+        return self._fitted(moving, self._weight * known).astype(self._backend.xp.float32)
 
     def _terms(self, moving: Any, known: Any) -> tuple[float, float, Any, Any, Any]:
         """Value, variance (a sum), weights, what the function leaves, what the mean leaves."""

