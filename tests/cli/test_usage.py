@@ -8,9 +8,7 @@ import pytest
 
 from optreg import cli
 
-COMMANDS = sorted(
-    command.__name__.rpartition(".")[2].replace("_", "-") for command in cli.COMMANDS
-)
+COMMANDS = sorted(command.__name__.rpartition(".")[2].replace("_", "-") for command in cli.COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

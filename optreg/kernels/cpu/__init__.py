@@ -9,7 +9,7 @@ from optreg.kernels.cpu.jacobian import (
     jacobian_determinants,
     minimum_determinant,
 )
-from optreg.kernels.cpu.labels import nearest_of_label, warp_labels
+from optreg.kernels.cpu.labels import warp_labels
 from optreg.kernels.cpu.lncc import lncc
 from optreg.kernels.cpu.mind import mind_ssc
 from optreg.kernels.cpu.resample import downsample, upsample
@@ -35,7 +35,6 @@ __all__ = [
     "minimum_determinant",
     "minimum_determinant_at",
     "mind_ssc",
-    "nearest_of_label",
     "relax_volume",
     "root_mean_square",
     "smooth_marked",

@@ -16,7 +16,7 @@ from optreg.kernels.reference.jacobian import (
     jacobian_determinants,
     minimum_determinant,
 )
-from optreg.kernels.reference.labels import nearest_of_label, warp_labels
+from optreg.kernels.reference.labels import warp_labels
 from optreg.kernels.reference.mind import mind_ssc
 from optreg.kernels.reference.similarity import lncc, ssd
 from optreg.kernels.reference.smooth import box_filter, gaussian_filter
@@ -39,7 +39,6 @@ __all__ = [
     "minimum_determinant",
     "minimum_determinant_at",
     "mind_ssc",
-    "nearest_of_label",
     "relax_volume",
     "root_mean_square",
     "smooth_marked",
