@@ -35,12 +35,14 @@ _ROUNDS = 2
 """How often the fixed image is brought into the contrast of the moving one."""
 _COARSE, _FINE = 10, 15
 """Iterations of a search, at the most."""
-_COARSE_TOLERANCE_STEPS, _TOLERANCE_STEPS = 0.01, 0.005
-"""A search ends with a step shorter than this."""
-_SAME_STEPS = 0.5
-"""Two results whose entries move a point at the radius by less than this are one."""
+_COARSE_TOLERANCE_STEPS, _TOLERANCE_STEPS = 0.02, 0.005
+"""A search ends with a step shorter than this, in steps of the fine lattice."""
+_SAME_STEPS, _EQUAL_STEPS = 1.0, 0.1
+"""Two results that differ by less are one: on the coarse lattice, and before they are refined."""
 _OVERLAP = 0.05
 """Part of the fixed foreground that must meet the moving one."""
+
+_Found = tuple[NDArray[np.float64], float]
 
 
 def align(
@@ -48,8 +50,8 @@ def align(
 ) -> Affine:
     """Linear map under which two images look most alike; contrasts and grids may differ.
 
-    Rotations of up to about 40 degrees are found, and any translation: centres of mass are matched
-    first. The images count with their background, which is 0.
+    Rotations of up to about 60 degrees are found, and any translation: centres are matched first.
+    The images count with their background, which is 0.
 
     Parameters
     ----------
@@ -115,44 +117,63 @@ class _Search:
     def __init__(self, fine: tuple[Lattice, Lattice], groups: tuple[str, ...], backend: Backend):
         self._fine, self._backend = fine, backend
         self.centre, self._radius = fine[0].centre_and_radius(backend)
+        self._step_mm = float(fine[0].grid.spacing[0])
         self._groups = [generators(g, self._radius) for g in groups]
 
     def run(self) -> tuple[NDArray[np.float64], float, float]:
         """Best map, its dissimilarity, and the overlap of the foregrounds under it."""
         ratio = CorrelationRatio(self._fine[0], self._backend)
-        objective, found = self._objective(ratio, *self._fine), []
-        tolerance_mm = _TOLERANCE_STEPS * float(self._fine[0].grid.spacing[0])
+        objective = self._objective(ratio, *self._fine)
+        found: list[NDArray[np.float64]] = []
         for matrix in self._candidates():
-            value = np.inf
+            # Free to scale, the correlation ratio may magnify the image in which less differs: the
+            # rigid result is refined as well.
+            found.append(matrix)
             for directions in self._groups[-2:]:
-                matrix, value = minimize(objective, matrix, directions, _FINE, tolerance_mm)
-            found.append((matrix, value))
-        matrix, value = min(found, key=lambda f: f[1])
-        for _ in range(_ROUNDS):
-            alike = ratio.in_moving_contrast(*objective.sample(matrix))
-            local = LocalCorrelation(alike, self._fine[0].known, self._backend)
-            refined = self._objective(local, *self._fine)
-            matrix, value = minimize(refined, matrix, self._groups[-1], _FINE, tolerance_mm)
+                matrix, _ = self._minimized(objective, matrix, directions)
+            found.append(matrix)
+        different = self._different(found, _EQUAL_STEPS)
+        matrix, value = min((self._refined(ratio, m) for m in different), key=lambda f: f[1])
         met = objective.sample(matrix)[0][self._fine[0].bright()]
         return matrix, value, float((met > DARK).mean())
 
     def _candidates(self) -> list[NDArray[np.float64]]:
-        """The best different results on the coarse lattice."""
+        """The best different results on the coarse lattice, rigid where that is allowed."""
         fixed, moving = (lattice.halved(self._backend) for lattice in self._fine)
-        step_mm = float(fixed.grid.spacing[0])
         objective = self._objective(CorrelationRatio(fixed, self._backend), fixed, moving)
         starts = sorted(self._starts(), key=objective.value)[:_TRIED]
-        found = [
-            minimize(objective, s, self._groups[:2][-1], _COARSE, _COARSE_TOLERANCE_STEPS * step_mm)
-            for s in starts
-        ]
+        tolerance_mm = _COARSE_TOLERANCE_STEPS * self._step_mm
+        rigid = self._groups[:2][-1]
+        found = [minimize(objective, s, rigid, _COARSE, tolerance_mm) for s in starts]
+        ordered = [matrix for matrix, _ in sorted(found, key=lambda f: f[1])]
+        return self._different(ordered, _SAME_STEPS)[:_KEPT]
+
+    def _refined(self, ratio: CorrelationRatio, matrix: NDArray[np.float64]) -> _Found:
+        """Best map by the local correlation near another."""
+        sampler, value = self._objective(ratio, *self._fine), np.inf
+        for _ in range(_ROUNDS):
+            alike = ratio.in_moving_contrast(*sampler.sample(matrix))
+            local = LocalCorrelation(alike, self._fine[0].known, self._backend)
+            objective = self._objective(local, *self._fine)
+            matrix, value = self._minimized(objective, matrix, self._groups[-1])
+        return matrix, value
+
+    def _minimized(
+        self, objective: Objective, matrix: NDArray[np.float64], directions: NDArray[np.float64]
+    ) -> _Found:
+        return minimize(objective, matrix, directions, _FINE, _TOLERANCE_STEPS * self._step_mm)
+
+    def _different(
+        self, found: list[NDArray[np.float64]], steps: float
+    ) -> list[NDArray[np.float64]]:
+        """Maps that move no point at the radius like an earlier one, by so many steps."""
         kept: list[NDArray[np.float64]] = []
         reach = np.diag([self._radius, self._radius, self._radius, 1.0])
-        for matrix, _ in sorted(found, key=lambda f: f[1]):
+        for matrix in found:
             apart_mm = (np.abs((matrix - other) @ reach).max() for other in kept)
-            if all(mm > _SAME_STEPS * step_mm for mm in apart_mm):
+            if all(mm > steps * self._step_mm for mm in apart_mm):
                 kept.append(matrix)
-        return kept[:_KEPT]
+        return kept
 
     def _starts(self) -> list[NDArray[np.float64]]:
         """The worlds as they are, and the centres on each other with every rotation."""
