@@ -50,7 +50,7 @@ def align(
 ) -> Affine:
     """Linear map under which two images look most alike; contrasts and grids may differ.
 
-    Rotations of up to about 60 degrees are found, and any translation: centres are matched first.
+    Rotations of up to about 40 degrees are found, and any translation: centres are matched first.
     The images count with their background, which is 0.
 
     Parameters
