@@ -43,7 +43,7 @@ def _wait_asleep() -> None:
 
     By default GNU OpenMP lets them spin for milliseconds. On a machine with other work, where a
     thread that is waited for may not have a processor, that took three times as long; on an idle
-    one, sleeping costs a twentieth. The library reads this when numba loads it.
+    one, sleeping costs up to a tenth. The library reads this when numba loads it.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "0"
