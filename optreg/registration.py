@@ -13,7 +13,7 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg import affine, continuous, discrete, features
+from optreg import continuous, discrete, features
 from optreg.config import RegistrationConfig
 from optreg.continuous.repair import repair_pair, tighten_inverse
 from optreg.errors import ConfigError, DeviceMemoryError, GeometryError, InputError
@@ -209,6 +209,8 @@ def _initial(
     elif isinstance(init, Affine):
         field = init.to_displacement(fixed.grid)
     elif isinstance(init, (str, os.PathLike)):
+        from optreg import affine
+
         if str(init) in affine.MODELS:
             found = affine.align(fixed, moving, model=str(init), backend=backend)
             field = found.to_displacement(fixed.grid)
@@ -235,7 +237,9 @@ def _prepare(
     if start is None:
         onto = onto_fixed_grid(fixed, moving)
     else:
-        onto = affine.resample_foreground(moving, start)
+        from optreg.affine import resample_foreground
+
+        onto = resample_foreground(moving, start)
     if not np.any(onto.data):
         raise InputError(f"{moving.name or 'moving'}: no foreground on the grid of the fixed image")
     xp = backend.xp

@@ -15,6 +15,9 @@ from scipy import ndimage
 from optreg.grid import Grid
 from optreg.image import Image
 
+# Helpers of several folders; at the end, so that no folder here hides a module.
+sys.path.append(str(Path(__file__).parent))
+
 # Before anything imports matplotlib: no window, whatever the desktop says.
 os.environ["MPLBACKEND"] = "Agg"
 

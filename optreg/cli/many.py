@@ -22,9 +22,6 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     """Options of a command that registers all pairs of a dataset."""
     add_dataset_options(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument(
-        "--fill-zero", action="store_true", help="zero fields for pairs that are not done"
-    )
     where = parser.add_argument_group("where it runs")
     where.add_argument(
         "--jobs", type=thread_count, default=1, metavar="N", help="pairs at a time (without: 1)"
@@ -44,7 +41,11 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def register_all(
-    args: argparse.Namespace, dataset: Dataset, init: Path | None = None
+    args: argparse.Namespace,
+    dataset: Dataset,
+    *,
+    init: Path | None = None,
+    fill_zero: bool = False,
 ) -> tuple[BatchFolder, bool]:
     """Register what is left of a dataset; the folder of the results, and whether all went well.
 
@@ -52,6 +53,8 @@ def register_all(
     ----------
     init : Path, optional
         Folder or zip with the fields to start from.
+    fill_zero : bool
+        Whether pairs that are not done get zero fields.
     """
     from optreg import batch
     from optreg.config import RegistrationConfig
@@ -82,7 +85,7 @@ def register_all(
             if record["status"] != "done":
                 failed.append(record)
     summary = folder.summarize(jobs, left, failed, args.shard)
-    packed = folder.pack(dataset, args.fill_zero)
+    packed = folder.pack(dataset, fill_zero)
     if not args.quiet:
         _print(summary, packed or folder.fields)
     return folder, not failed

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     dataset, init = dataset_of(args), Path(args.init)
     require_fields(init, dataset)
-    folder, well = register_all(args, dataset, init)
+    folder, well = register_all(args, dataset, init=init)
     done = tuple(p for p in dataset.pairs if (folder.fields / p.file_name).is_file())
     if not done:
         return SOME_FAILED

@@ -28,9 +28,12 @@ exit code is then 5.
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = new_parser(commands, "submit", "make a submission from a dataset", _TEXT)
     add_batch_options(parser)
+    parser.add_argument(
+        "--fill-zero", action="store_true", help="zero fields for pairs that are not done"
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    _, well = register_all(args, dataset_of(args))
+    _, well = register_all(args, dataset_of(args), fill_zero=args.fill_zero)
     return 0 if well else SOME_FAILED

@@ -10,19 +10,20 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from itk_images import itk_image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from optreg.affine import MODELS, align
-from optreg.errors import ConfigError, DeviceError, GeometryError, InputError
+from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.io import load_image
-from optreg.kernels import get_backend, thread_limit
+from optreg.kernels import thread_limit
 from optreg.transform import Affine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
-import cuda_host
+from cuda_host import backend_named
 
 DIRECTIONS = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1)
 
@@ -142,31 +143,9 @@ def test_unknown_model(blobs):
         align(blobs, blobs, model="elastic")
 
 
-def backend_named(name):
-    """Backend "cuda-host" or "cuda"; the test is skipped where it is not there."""
-    if name == "cuda-host":
-        if cuda_host.compiler() is None:
-            pytest.skip("no C++ compiler")
-        return cuda_host.backend()
-    try:
-        return get_backend(name)
-    except DeviceError as error:
-        pytest.skip(str(error))
-
-
-def to_sitk(image):
-    """SimpleITK image (LPS) of an Image."""
-    lps = np.diag([-1.0, -1, 1])
-    out = sitk.GetImageFromArray(np.asarray(image.data, np.float32).transpose(2, 1, 0))
-    out.SetSpacing(image.grid.spacing.tolist())
-    out.SetOrigin((lps @ image.grid.affine[:3, 3]).tolist())
-    out.SetDirection((lps @ image.grid.directions).ravel().tolist())
-    return out
-
-
 def sitk_affine(fixed, moving, metric="MattesMutualInformation", part=0.1):
     """Affine of SimpleITK, coarse to fine, from centres of mass."""
-    fixed, moving = to_sitk(fixed), to_sitk(moving)
+    fixed, moving = (itk_image(i.data.astype(np.float32), i.grid) for i in (fixed, moving))
     start = sitk.CenteredTransformInitializer(
         fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
     )

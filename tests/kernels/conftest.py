@@ -9,23 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optreg.errors import DeviceError
-from optreg.kernels import get_backend
-
 sys.path.insert(0, str(Path(__file__).parent))
-import cuda_host
-
-
-def backend_named(name):
-    """Backend "cpu", "cuda-host" or "cuda"; the test is skipped where it is not there."""
-    if name == "cuda-host":
-        if cuda_host.compiler() is None:
-            pytest.skip("no C++ compiler")
-        return cuda_host.backend()
-    try:
-        return get_backend(name)
-    except DeviceError as error:
-        pytest.skip(str(error))
+from cuda_host import backend_named
 
 
 class OnNumpy:

@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
+import pytest
 import scipy.ndimage
 
-from optreg.kernels import Backend
+from optreg.errors import DeviceError
+from optreg.kernels import Backend, get_backend
 from optreg.kernels.gpu import Engine, bind
 from optreg.kernels.gpu.source import parameters, read_source
 
@@ -81,3 +83,15 @@ def backend() -> Backend:
         lambda count: None,
         lambda: 0,
     )
+
+
+def backend_named(name):
+    """Backend "cpu", "cuda-host" or "cuda"; the test is skipped where it is not there."""
+    if name == "cuda-host":
+        if compiler() is None:
+            pytest.skip("no C++ compiler")
+        return backend()
+    try:
+        return get_backend(name)
+    except DeviceError as error:
+        pytest.skip(str(error))

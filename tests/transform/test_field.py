@@ -3,6 +3,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from itk_images import FLIP, itk_image
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
@@ -10,8 +11,6 @@ from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.transform import Affine, DisplacementField
-
-FLIP = np.array([-1.0, -1, 1])
 
 
 @pytest.fixture
@@ -34,14 +33,6 @@ def other_grid(oblique_grid):
     shape = (24, 26, 28)
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return Grid(shape, affine)
-
-
-def itk_image(data, grid):
-    image = sitk.GetImageFromArray(np.ascontiguousarray(data.transpose(2, 1, 0)))
-    image.SetSpacing(grid.spacing.tolist())
-    image.SetOrigin((grid.affine[:3, 3] * FLIP).tolist())
-    image.SetDirection((grid.directions * FLIP[:, None]).ravel().tolist())
-    return image
 
 
 def itk_resample(data, moving_grid, fixed_grid, transform, how=sitk.sitkLinear, fill=0.0):
