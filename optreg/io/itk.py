@@ -6,6 +6,7 @@ import math
 import os
 import re
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from optreg.io.files import PathLike, check_readable, check_writable, largest_co
 from optreg.transform.itk import lps_to_affine
 
 __all__ = ["quiet_itk", "read_itk", "save_with_itk"]
+
+_STDERR = threading.RLock()
 
 _LONGEST_HEADER = 1 << 16
 
@@ -141,19 +144,21 @@ def quiet_itk(path: PathLike) -> Iterator[None]:
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """HDF5 and MetaIO write to the terminal on their own, past Python and past ITK."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # a program without a terminal may have closed it
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    # One thread at a time: the second would keep, and put back, what the first has put there.
+    with _STDERR:
+        try:
+            kept = os.dup(2)
+        except OSError:  # a program without a terminal may have closed it
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 @dataclass(frozen=True)

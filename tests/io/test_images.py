@@ -1,5 +1,9 @@
 """Loading of images, against nibabel and SimpleITK, and contents that are refused."""
 
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from optreg.errors import InputError
 from optreg.io import load_image
+from optreg.io.itk import quiet_itk
 
 SHAPE = (9, 10, 11)  # as in conftest.py
 
@@ -211,3 +216,15 @@ def test_2d_is_refused(write, tmp_path):
     sitk.WriteImage(sitk.Image(30, 30, sitk.sitkUInt8), str(tmp_path / "a.mha"))
     with pytest.raises(InputError, match="image of 2 dimensions; a 3-D volume is needed"):
         load_image(tmp_path / "a.mha")
+
+
+def test_stderr_is_given_back_when_threads_read_with_itk_at_once(capfd):
+    def use(_):
+        with quiet_itk("some file"):
+            time.sleep(0.002)
+            os.write(2, b"noise of a library\n")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(use, range(40)))
+    os.write(2, b"heard\n")
+    assert capfd.readouterr().err == "heard\n"
