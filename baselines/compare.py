@@ -34,8 +34,8 @@ SOME_FAILED = 5
 REFERENCE = "optreg-default"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options that `compare` and `curve` share."""
+def add_options(parser: argparse.ArgumentParser, *, first: bool = True) -> None:
+    """Options that `compare`, `curve` and `tune` share; ``first``: also for the first N pairs."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -46,12 +46,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="OUT")
     parser.add_argument("--envs", type=Path, default=DEFAULT_FOLDER, help="see setup_env.py")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every method")
-    parser.add_argument("--pairs", type=int, metavar="N", help="only the first N of each task")
+    if first:
+        parser.add_argument("--pairs", type=int, metavar="N", help="only the first N of each task")
     parser.add_argument(
         "--time-limit",
         type=float,
         metavar="S",
         help="a registration that takes longer is ended, and has failed",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Option ``--set``, as `given_settings` expects it."""
+    parser.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="METHOD.KEY=VALUE",
+        help="a setting of a method, such as deeds.binary=PATH or fields.folder=DIR",
     )
 
 
@@ -67,20 +80,31 @@ def _setting(text: str) -> tuple[str, str, Any]:
         return method, key, value
 
 
-def wanted_methods(names: str, given: list[tuple[str, str, Any]]) -> list[Method]:
-    """Methods of a comma-separated list, with the settings that the user gave.
+def given_settings(names: str, given: list[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    """Settings that the user gave, for each name of a comma-separated list.
 
     Raises
     ------
     ValueError
-        An unknown method, or settings of one that is not in the list.
+        Settings of a method that is not in the list.
     """
     settings: dict[str, dict[str, Any]] = {name: {} for name in names.split(",")}
     for name, key, value in given:
         if name not in settings:
             raise ValueError(f"--set {name}.{key}: '{name}' is not among the methods")
         settings[name][key] = value
-    return [methods.named(name, own) for name, own in settings.items()]
+    return settings
+
+
+def wanted_methods(names: str, given: list[tuple[str, str, Any]]) -> list[Method]:
+    """Methods of a comma-separated list, with `given_settings`.
+
+    Raises
+    ------
+    ValueError
+        An unknown method, or settings of one that is not in the list.
+    """
+    return [methods.named(name, own) for name, own in given_settings(names, given).items()]
 
 
 def result(
@@ -190,14 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--drop-fields", action="store_true", help="remove fields once they are judged"
     )
-    parser.add_argument(
-        "--set",
-        type=_setting,
-        action="append",
-        default=[],
-        metavar="METHOD.KEY=VALUE",
-        help="a setting of a method, such as deeds.binary=PATH or fields.folder=DIR",
-    )
+    add_settings(parser)
     args = parser.parse_args(argv)
     try:
         wanted = wanted_methods(args.methods, args.set)

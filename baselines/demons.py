@@ -28,6 +28,7 @@ def run(
     threads: int = 2,
     iterations: Sequence[int] = (100, 60, 30),
     sigma_vox: float = 1.5,
+    update_sigma_vox: float = 0.0,
 ) -> process.Fields:
     """Displacement of one pair.
 
@@ -39,6 +40,8 @@ def run(
         At a quarter, half and full resolution.
     sigma_vox : float
         Gaussian that smooths the field after each iteration, in voxels of the resolution.
+    update_sigma_vox : float
+        The same for what each iteration adds to the field; 0 for none.
     """
     import SimpleITK as sitk
 
@@ -56,6 +59,8 @@ def run(
         demons.SetNumberOfIterations(count)
         demons.SetSmoothDisplacementField(True)
         demons.SetStandardDeviations(sigma_vox)
+        demons.SetSmoothUpdateField(update_sigma_vox > 0)
+        demons.SetUpdateFieldStandardDeviations(update_sigma_vox)
         if field is None:
             field = demons.Execute(*level)
         else:

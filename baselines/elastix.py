@@ -15,9 +15,8 @@ import process
 from conventions import itk_to_voxels
 
 # What differs from the library's default B-spline map, which is made for larger and smoother
-# motion: mutual information, control points every 10 mm, 256 iterations of 2048 samples. Its second
-# metric, bending energy, is left out because the library crashed with two (itk-elastix 0.25.4:
-# segmentation fault, every time). For two contrasts, set Metric to AdvancedMattesMutualInformation.
+# motion: mutual information and bending energy, control points every 10 mm, 256 iterations of 2048
+# samples. For two contrasts, set Metric to AdvancedMattesMutualInformation.
 BRAIN = {
     "Registration": ["MultiResolutionRegistration"],
     "Metric": ["AdvancedNormalizedCorrelation"],
@@ -41,6 +40,7 @@ def run(
     *,
     threads: int = 2,
     parameters: dict[str, list[str]] | None = None,
+    bending: float = 0.0,
 ) -> process.Fields:
     """Displacement of one pair.
 
@@ -50,11 +50,13 @@ def run(
         See `process.Run`.
     parameters : dict, optional
         Of elastix, instead of those above.
+    bending : float
+        Weight of a bending energy beside the metric, whose weight is 1; 0 for none.
     """
     import itk
 
     fixed, moving = (itk.imread(str(path), itk.F) for path in (fixed_path, moving_path))
-    chosen = {**BRAIN, **(parameters or {})}
+    chosen = chosen_parameters(parameters, bending)
     maps = itk.ParameterObject.New()
     spline = maps.GetDefaultParameterMap("bspline", 4)
     for weight in ("Metric0Weight", "Metric1Weight"):
@@ -71,6 +73,21 @@ def run(
     direction = itk.array_from_matrix(field.GetDirection())
     disp = itk_to_voxels(vectors, direction, np.array(field.GetSpacing()))
     return process.Fields(disp, notes={"parameters": chosen})
+
+
+def chosen_parameters(
+    parameters: dict[str, list[str]] | None = None, bending: float = 0.0
+) -> dict[str, list[str]]:
+    """Parameters that differ from the library's default; see `run`."""
+    chosen = {**BRAIN, **(parameters or {})}
+    if bending:
+        chosen["Registration"] = ["MultiMetricMultiResolutionRegistration"]
+        chosen["Metric"] = [*chosen["Metric"], "TransformBendingEnergyPenalty"]
+        chosen |= {"Metric0Weight": ["1.0"], "Metric1Weight": [f"{bending:g}"]}
+        # With two metrics and more than one thread the library ends with a segmentation fault
+        # (itk-elastix 0.25.4, ITKElastix issue 160) unless each metric runs in one thread.
+        chosen["UseMultiThreadingForMetrics"] = ["false"]
+    return chosen
 
 
 if __name__ == "__main__":

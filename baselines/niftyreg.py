@@ -16,8 +16,27 @@ from conventions import mm_to_voxels
 from program import fingerprint, run_program
 
 
+def arguments(
+    velocity: bool = False,
+    spacing_vox: float | None = None,
+    bending_weight: float | None = None,
+    lncc_sigma_mm: float | None = None,
+    iterations: int | None = None,
+    options: str = "",
+) -> list[str]:
+    """Arguments of ``reg_f3d`` besides files and threads; see `run`."""
+    words = ["-vel"] if velocity else []
+    if spacing_vox is not None:
+        words += ["-sx", f"{-spacing_vox:g}"]  # in voxels if negative, else in mm
+    given = {"-be": bending_weight, "--lncc": lncc_sigma_mm, "-maxit": iterations}
+    for flag, value in given.items():
+        if value is not None:
+            words += [flag, f"{value:g}"]
+    return words + options.split()
+
+
 def run(
-    fixed_path: Path, moving_path: Path, *, threads: int = 2, binary: str, options: str = ""
+    fixed_path: Path, moving_path: Path, *, threads: int = 2, binary: str, **settings
 ) -> process.Fields:
     """Displacement of one pair.
 
@@ -27,18 +46,22 @@ def run(
         See `process.Run`.
     binary : str
         The program ``reg_f3d``.
-    options : str
-        More of its arguments, such as ``-vel``; without: its defaults, normalized mutual
-        information and control points every 5 voxels.
+    **settings
+        ``velocity``: its diffeomorphic model, a stationary velocity field; ``spacing_vox``: of the
+        control points (5); ``bending_weight`` (0.001); ``lncc_sigma_mm``: local correlation in a
+        Gaussian window instead of normalized mutual information; ``iterations``: at the finest
+        resolution, at most (150); ``options``: more arguments, as text. In brackets what it does
+        without them.
     """
-    notes = {"sha256": fingerprint(binary), "options": options}
+    words = arguments(**settings)
+    notes = {"sha256": fingerprint(binary), "options": " ".join(words)}
     transform = Path(binary).with_name("reg_transform")
     with tempfile.TemporaryDirectory() as folder:
         grid, warped, field = (Path(folder) / f"{name}.nii" for name in ("grid", "warped", "field"))
         images = ["-ref", fixed_path, "-flo", moving_path]
         outputs = ["-cpp", grid, "-res", warped]
         common = ["-omp", threads]
-        run_program([binary, *images, *outputs, *common, "-voff", *options.split()], threads)
+        run_program([binary, *images, *outputs, *common, "-voff", *words], threads)
         run_program([transform, "-ref", fixed_path, "-disp", grid, field, *common], threads)
         return process.Fields(read_displacement(field, fixed_path), notes=notes)
 

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ants_syn
+import demons
+import elastix
 import greedy
 import methods
 import process
+from dataset import read_task
 from optreg import RegistrationConfig
 from setup_env import PACKAGES
 
@@ -70,3 +74,25 @@ def test_smoothing_of_optreg_scales_every_level():
     before = RegistrationConfig.preset("fast").continuous.field_sigma_vox
     assert config.continuous.field_sigma_vox == pytest.approx([2 * sigma for sigma in before])
     assert config.continuous.iterations == RegistrationConfig.preset("fast").continuous.iterations
+
+
+def test_bending_energy_is_a_second_metric_of_elastix():
+    plain = elastix.chosen_parameters()
+    assert plain == elastix.BRAIN
+    both = elastix.chosen_parameters({"Metric": ["A"], "NumberOfResolutions": ["3"]}, bending=2.5)
+    assert both["Metric"] == ["A", "TransformBendingEnergyPenalty"]
+    assert both["Registration"] == ["MultiMetricMultiResolutionRegistration"]
+    assert (both["Metric0Weight"], both["Metric1Weight"]) == (["1.0"], ["2.5"])
+    assert both["UseMultiThreadingForMetrics"] == ["false"]
+    assert both["NumberOfResolutions"] == ["3"]
+
+
+def test_demons_smooths_its_updates(dataset_folder):
+    pair = read_task(dataset_folder, "segmentation")[0].images
+    options = {"threads": 1, "iterations": (5, 5, 5), "sigma_vox": 0.5}
+    fields = [
+        demons.run(pair.fixed, pair.moving, update_sigma_vox=sigma, **options)
+        for sigma in (0.0, 2.0)
+    ]
+    rough, smooth = (np.abs(np.diff(f.disp, n=2, axis=1)).mean() for f in fields)
+    assert 0 < smooth < 0.7 * rough

@@ -86,6 +86,12 @@ shutil.copy({str(tmp_path / "known.nii")!r}, field)
     np.testing.assert_allclose(fields.disp, truth, atol=1e-4)
 
 
+def test_settings_of_niftyreg_become_arguments():
+    assert niftyreg.arguments() == []
+    words = niftyreg.arguments(True, 4.0, 0.0003, 2.5, 300, "-le 0")
+    assert " ".join(words) == "-vel -sx -4 -be 0.0003 --lncc 2.5 -maxit 300 -le 0"
+
+
 @pytest.mark.parametrize("module", [deeds, niftyreg])
 def test_a_program_that_fails_is_named(module, tmp_path, fixed):
     program = _stand_in(tmp_path, "broken", "sys.exit(3)\n")
