@@ -1,0 +1,88 @@
+"""Registration between two contrasts, beside that of the same people in one.
+
+The label maps are those of the same person's T1w scan, present under the name of each image.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dataset import Pair, read_task
+from experiments import report
+from experiments.runs import Runs, overlap, read_scans, regularity
+from methods import Method
+from optreg.io.datasets import ImagePair
+
+NAMES = {"0000": "T1w", "0002": "T2w", "0003": "T2*w", "0004": "FLAIR"}
+CONTRASTS = (("0000", "0000"), ("0000", "0002"), ("0000", "0003"), ("0000", "0004"))
+REFERENCE = "T1w-T1w"
+
+
+def people(data: Path, contrasts: tuple[str, ...]) -> list[tuple[Path, Path]]:
+    """Each person who has all contrasts and the one before, as paths without the contrast; the
+    first person follows the last.
+    """
+    suffix = f"_{contrasts[0]}.nii.gz"
+    stems = [
+        path.with_name(path.name.removesuffix(suffix))
+        for path in sorted((data / "imagesVal").glob(f"*{suffix}"))
+    ]
+    complete = [s for s in stems if all(_image(s, c).exists() for c in contrasts)]
+    if len(complete) < 2:
+        return []
+    return [(complete[i], complete[i - 1]) for i in (*range(1, len(complete)), 0)]
+
+
+def _image(stem: Path, contrast: str) -> Path:
+    return stem.with_name(f"{stem.name}_{contrast}.nii.gz")
+
+
+def _pair(data: Path, stems: tuple[Path, Path], contrasts: tuple[str, str]) -> Pair:
+    fixed, moving = (_image(s, c) for s, c in zip(stems, contrasts, strict=True))
+    labels = read_task(data, "segmentation")[0].labels
+    name = f"disp_{fixed.name[-16:-12]}_{moving.name[-16:-12]}"
+    return Pair(ImagePair(fixed, moving, name), data, labels)
+
+
+def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
+    """Every contrast, method and pair; ``contrast.md``, ``.json``, ``.png``."""
+    stems = people(args.data, tuple(NAMES))[: args.pairs]
+    combinations = (*CONTRASTS, ("0002", "0004"))
+    text, content = [], {}
+    for method in wanted:
+        records: dict[str, dict[str, dict]] = {}
+        for contrasts in combinations:
+            name = "-".join(NAMES[c] for c in contrasts)
+            pairs = [_pair(args.data, two, contrasts) for two in stems]
+            found = {"_".join(p.name.split("_")[::2]): _numbers(runs, method, p) for p in pairs}
+            records[name] = {k: v for k, v in found.items() if "failed" not in v}
+        content[method.name] = records
+        text.append(f"{method.name}\n\n{report.compared('contrasts', records, REFERENCE)}")
+    report.write(args.output, "contrast", "\n".join(text), content)
+    _draw(args.output / "contrast.png", content)
+
+
+def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
+    def compute() -> dict:
+        fixed, moving = read_scans(pair)
+        found = runs.register(method, fixed.image, moving.image)
+        dice = overlap(found.field, fixed, moving, pair.labels)
+        return {"dice": dice, **regularity(found.field, fixed.image), **found.notes}
+
+    return runs.kept(f"contrast/{method.name}/{pair.name}", method.settings, compute)
+
+
+def _draw(path: Path, content: dict[str, dict[str, dict[str, dict]]]) -> None:
+    with report.Drawing(path) as axes:
+        for number, (method, records) in enumerate(content.items()):
+            names = [name for name, own in records.items() if own]
+            for place, name in enumerate(names):
+                values = [numbers["dice"] for numbers in records[name].values()]
+                x = [place + 0.15 * number] * len(values)
+                label = method if place == 0 else None
+                axes.plot(x, values, "o", color=f"C{number}", alpha=0.7, label=label)
+            axes.set_xticks(range(len(names)), names)
+        axes.set_xlabel("fixed - moving")
+        axes.set_ylabel("mean Dice of a pair")
+        axes.legend()

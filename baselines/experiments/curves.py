@@ -1,0 +1,94 @@
+"""Accuracy against time: presets, numbers of iterations, and other methods' earlier records.
+
+Seconds are those of a machine where other work may run; CPU seconds, summed over the threads of
+optreg, depend on that less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import methods
+import process
+from dataset import Pair, read_task
+from experiments import report
+from experiments.runs import OWN_SCRIPT, Runs, overlap, read_scans, regularity
+from methods import Method
+from optreg_method import configuration
+
+FACTORS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+_TASK = "segmentation"
+
+
+def with_iterations(method: Method, factor: float) -> Method:
+    """A preset of optreg with so many times its iterations, at least one a level."""
+    config = configuration(**{"changes": None, **method.settings}).continuous
+    counts = [max(1, round(factor * n)) for n in config.iterations]
+    structure = [min(s, n) for s, n in zip(config.structure_iterations, counts, strict=True)]
+    changes = {"continuous": {"iterations": counts, "structure_iterations": structure}}
+    name = f"{method.name} x {factor:g}"
+    return replace(method, name=name, settings={**method.settings, "changes": changes})
+
+
+def earlier(folder: Path, pairs: list[Pair]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Records of `compare.py` by method and pair, of methods other than optreg that have all."""
+    found = {}
+    for own in sorted(p for p in folder.iterdir() if p.is_dir()):
+        paths = [process.beside(own / pair.name, ".metrics.json") for pair in pairs]
+        known = own.name in methods.NAMES and methods.named(own.name).script not in ("", OWN_SCRIPT)
+        if known and all(path.exists() for path in paths):
+            records = (json.loads(path.read_text()) for path in paths)
+            found[own.name] = {p.name: r for p, r in zip(pairs, records, strict=True)}
+    return found
+
+
+def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
+    """Every preset and number of iterations on every pair; ``curves.md``, ``.json``, ``.png``."""
+    pairs = read_task(args.data, _TASK)[: args.pairs]
+    ours = [m for m in wanted if m.script == OWN_SCRIPT]
+    if not ours:
+        raise ValueError("--methods: name a preset of optreg; others come from --records")
+    variants = [with_iterations(ours[0], f) if f != 1 else ours[0] for f in FACTORS] + ours[1:]
+    records = {
+        method.name: {pair.name: _numbers(runs, method, pair) for pair in pairs}
+        for method in variants
+    }
+    if args.records:
+        records |= earlier(args.records, pairs)
+    columns = (("seconds", "seconds", "{:.1f}"), ("cpu_seconds", "CPU seconds", "{:.1f}"))
+    text = report.compared("method", records, ours[0].name, columns)
+    report.write(args.output, "curves", text, records)
+    _draw(args.output / "curves.png", records, ours[0].name)
+
+
+def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
+    def compute() -> dict:
+        fixed, moving = read_scans(pair)
+        found = runs.register(method, fixed.image, moving.image)
+        dice = overlap(found.field, fixed, moving, pair.labels)
+        return {"dice": dice, **regularity(found.field, fixed.image), **found.notes}
+
+    return runs.kept(f"curves/{method.name}/{pair.name}", method.settings, compute)
+
+
+def _draw(path: Path, records: dict[str, dict[str, dict]], ours: str) -> None:
+    points = {
+        name: [np.mean([n[key] for n in own.values()]) for key in ("seconds", "dice")]
+        for name, own in records.items()
+        if all("seconds" in n for n in own.values())
+    }
+    line = [name for name in points if name == ours or name.startswith(f"{ours} x ")]
+    with report.Drawing(path) as axes:
+        axes.semilogx(*zip(*(points[n] for n in line), strict=True), "-", color="C0")
+        for name, (x, y) in points.items():
+            axes.plot(x, y, "o" if name in line else "s", color="C0" if "optreg" in name else "C1")
+            label = name.removeprefix(f"{ours} ")
+            axes.annotate(label, (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7)
+        axes.set_xlabel("seconds (two threads)")
+        axes.set_ylabel("mean Dice")
