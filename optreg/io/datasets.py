@@ -144,7 +144,7 @@ def read_dataset(
 def _read_json(path: Path, split: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(path, [f"is no JSON ({error})"]) from error
     if not isinstance(content, dict):
         raise DatasetError(path, ["is a JSON file but holds no dataset"])
@@ -153,17 +153,20 @@ def _read_json(path: Path, split: str) -> dict[str, Any]:
     if not isinstance(entries, list):
         lists = [k for k, v in content.items() if isinstance(v, list) and k != "evaluation_methods"]
         raise DatasetError(path, [f"has no list '{key}'; there are: {', '.join(lists) or 'none'}"])
-    stated = content.get("expected_shape") or (content.get("tensorImageShape") or {}).get("0")
     labels, metrics = None, {}
-    for method in content.get("evaluation_methods") or []:
-        if isinstance(method, dict) and "metric" in method:
-            metrics[str(method["metric"])] = str(method.get("name") or method["metric"])
-            labels = method.get("labels", labels)
     try:
-        shape = None if stated is None else tuple(int(n) for n in stated[:3])
+        sizes = content.get("tensorImageShape") or {}
+        stated = content.get("expected_shape") or sizes.get("0")
+        for method in content.get("evaluation_methods") or []:
+            if isinstance(method, dict) and "metric" in method:
+                metrics[str(method["metric"])] = str(method.get("name") or method["metric"])
+                labels = method.get("labels", labels)
+        shape = None if stated is None else tuple(int(n) for n in list(stated)[:3])
         labels = None if labels is None else tuple(int(n) for n in labels)
-    except (TypeError, ValueError) as error:
-        raise DatasetError(path, [f"shape or labels are no whole numbers ({error})"]) from error
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise DatasetError(
+            path, [f"shape, labels or metrics are not what they should be ({error})"]
+        ) from error
     name = str(content.get("name") or path.stem)
     found = {"entries": entries, "name": name, "shape": shape}
     return {**found, "labels": labels, "metrics": metrics}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from optreg.errors import GeometryError, InputError, OutputError
+from optreg.errors import ConfigError, GeometryError, InputError, OutputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.io.files import PathLike, check_readable
@@ -37,9 +37,9 @@ def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | Non
     path : path
         File to read.
     volume : int, optional
-        Which volume of a 4-D file, from 0.
+        Which volume of a 4-D file, from 0; a file with one volume has no other.
     nan_to : float, optional
-        Value that replaces NaN and infinite voxels; without it they are an error.
+        Finite value that replaces NaN and infinite voxels; without it they are an error.
 
     Returns
     -------
@@ -53,7 +53,11 @@ def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | Non
         axis, or holds NaN or infinite voxels.
     GeometryError
         Its affine cannot be used.
+    ConfigError
+        `nan_to` is no number that float32 holds.
     """
+    if nan_to is not None and not abs(nan_to) <= float(np.finfo(np.float32).max):
+        raise ConfigError(f"NaN and infinite voxels cannot become {nan_to:g}; give a finite number")
     path = check_readable(path)
     stored = _read(path)
     data = stored.values(_one_volume(stored, path, volume))
@@ -143,11 +147,13 @@ def _one_volume(stored: StoredVolume, path: Path, volume: int | None) -> NDArray
         raise InputError(f"{path}: has {array.ndim} dimensions {array.shape}; extract one volume")
     array = array.reshape(*array.shape[:3], -1, order="F" if array.flags.f_contiguous else "C")
     count = array.shape[3]
-    if volume is None and count > 1:
+    if count == 1:  # nothing to pick, so that a 4-D image can be registered to a 3-D one
+        volume = 0
+    if volume is None:
         raise InputError(f"{path}: holds {count} volumes; pick one with --volume N (0 the first)")
-    if not 0 <= (volume or 0) < count:
+    if not 0 <= volume < count:
         raise InputError(f"{path}: has no volume {volume}; the last one is {count - 1}")
-    return array[..., volume or 0]
+    return array[..., volume]
 
 
 def _check_size(shape: tuple[int, ...], path: Path) -> None:

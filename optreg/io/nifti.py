@@ -293,7 +293,8 @@ def _nifti_affine(header: Any, path: Path) -> NDArray[np.float64]:
         _log.info("%s: unit of length not stated; mm assumed", path)
     elif unit != "mm":
         _log.warning("%s: unit of length is %s; converted to mm", path, unit)
-    return np.diag([scale, scale, scale, 1.0]) @ affine
+    with np.errstate(over="ignore", invalid="ignore"):  # judged by Grid
+        return np.diag([scale, scale, scale, 1.0]) @ affine
 
 
 def _repair_pixdim(header: Any, path: Path) -> None:

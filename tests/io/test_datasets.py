@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,11 @@ def test_everything_that_is_wrong_is_told(folder):
         ("d.json", "{", "is no JSON"),
         ("d.json", [1], "holds no dataset"),
         ("d.json", {"training": [], "a": 1}, "no list 'validation'; there are: training"),
-        ("d.json", {"validation": [], "tensorImageShape": {"0": "abc"}}, "no whole numbers"),
+        ("d.json", "[" * 100_000, "is no JSON"),
+        ("d.json", {"validation": [], "tensorImageShape": {"0": "abc"}}, "shape, labels or"),
+        ("d.json", {"validation": [], "tensorImageShape": [8, 9, 10]}, "shape, labels or"),
+        ("d.json", {"validation": [], "expected_shape": [8, math.inf, 10]}, "shape, labels or"),
+        ("d.json", {"validation": [], "evaluation_methods": 7}, "shape, labels or"),
         ("d.json", {"validation": []}, "no pairs"),
         ("d.csv", "a,b\n1,2\n", "no columns 'fixed' and 'moving'"),
         ("d.csv", "fixed,moving\nx.nii\n", "pair 1: 'None' is no file name"),

@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from random_maps import small_affine
 from scipy.spatial.transform import Rotation
 
+from optreg.errors import InputError
 from optreg.grid import Grid
+from optreg.io import trial
 from optreg.io.fields import read_field, read_transform, write_field, write_transform
 from optreg.transform import DisplacementField
 
@@ -75,3 +77,23 @@ def test_composite_of_affines_and_a_field_in_one_file(tmp_path, oblique_grid, rn
     assert_array_equal(joined.matrix[3], [0, 0, 0, 1])
     expected = small_affine(6).compose(small_affine(7)).matrix
     assert_allclose(joined.matrix, expected, atol=1e-9)
+
+
+def test_hdf5_that_would_end_or_hang_the_process_is_refused(tmp_path, oblique_grid):
+    path = tmp_path / "a.h5"
+    write_field(path, np.zeros((3, *oblique_grid.shape)), oblique_grid, format="itk")
+    whole = path.read_bytes()
+    # Copies of this piece of the header send HDF5 outside of its memory or round in circles.
+    for copies, length in ((1, 64), (2, 500), (3, 64), (1, 500)):
+        path.write_bytes(whole[:54] + whole[54 : 54 + length] * copies + whole[54:])
+        with pytest.raises(InputError, match=r"a\.h5: file damaged"):
+            read_field(path)
+
+
+def test_hdf5_is_read_with_a_limit_of_time(tmp_path, oblique_grid, monkeypatch):
+    path = tmp_path / "a.h5"
+    write_field(path, np.zeros((3, *oblique_grid.shape)), oblique_grid, format="itk")
+    monkeypatch.setattr(trial, "_CODE", "while True: pass")
+    monkeypatch.setattr(trial, "_WAIT_PER_SECOND", 0.2)
+    with pytest.raises(InputError, match="reading it does not end"):
+        read_field(path)

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.testing import assert_allclose, assert_array_equal
 
-from optreg.errors import InputError
+from optreg.errors import ConfigError, InputError
 from optreg.io import load_image
 from optreg.io.itk import quiet_itk
 
@@ -115,8 +115,9 @@ def test_volume_of_a_series(tmp_path, rng, name):
             load_image(tmp_path / name, volume=wrong)
 
 
-def test_volume_zero_of_a_single_one_is_that_one(write, voxels):
-    assert_array_equal(load_image(write(), volume=0).data, voxels)
+@pytest.mark.parametrize("volume", [0, 3])
+def test_a_single_volume_is_the_one_whatever_is_asked_for(write, voxels, volume):
+    assert_array_equal(load_image(write(), volume=volume).data, voxels)
 
 
 def test_five_axes_are_refused(write):
@@ -173,6 +174,9 @@ def test_nan_is_counted_and_located(write, bad):
     assert fixed.data.dtype == np.float32
     assert fixed.data[3, 4, 5] == fixed.data[8, 9, 10] == 0
     assert fixed.data.sum() == np.prod(SHAPE) - 2
+    for value in (np.nan, -np.inf, 1e300):
+        with pytest.raises(ConfigError, match="give a finite number"):
+            load_image(path, nan_to=value)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from optreg.io.files import PathLike
 from optreg.io.formats.frame import Frame
 from optreg.io.itk import quiet_itk, read_itk, save_with_itk
 from optreg.io.nifti import StoredVolume, write_nifti
+from optreg.io.trial import require_sound_hdf5
 from optreg.transform import Affine, DisplacementField
 from optreg.transform.itk import LPS, own_transform, vector_image
 
 __all__ = [
     "AFFINES",
+    "HDF5",
     "IMAGES",
     "INTENTS",
     "TRANSFORMS",
@@ -28,7 +30,8 @@ __all__ = [
 ]
 
 IMAGES = (".mha", ".nrrd")
-TRANSFORMS = (".h5", ".hdf5", ".tfm", ".mat", ".txt", ".xfm")
+HDF5 = (".h5", ".hdf5")
+TRANSFORMS = (*HDF5, ".tfm", ".mat", ".txt", ".xfm")
 """Endings that are read as transform files."""
 AFFINES = (".tfm", ".txt", ".mat", ".h5")
 """Endings under which an affine is written; a field only under the last one."""
@@ -63,7 +66,10 @@ def read_transform_file(
     """Affine where the transform is linear; else a field, on the fixed grid if it has none."""
     import SimpleITK as sitk
 
-    _check_complete(path)
+    if str(path).lower().endswith(HDF5):
+        require_sound_hdf5(path)
+    else:
+        _check_complete(path)
     with quiet_itk(path):
         transform = own_transform(sitk.ReadTransform(str(path)))
         if transform.IsLinear():
