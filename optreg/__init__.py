@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optreg.grid import Grid
     from optreg.image import Image
     from optreg.metrics import evaluate
+    from optreg.propagation import propagate
     from optreg.registration import register
     from optreg.result import Registration
     from optreg.transform import DisplacementField
@@ -29,6 +30,7 @@ __all__ = [
     "RegistrationConfig",
     "__version__",
     "evaluate",
+    "propagate",
     "register",
     "warm_up",
 ]
@@ -40,6 +42,7 @@ _HOMES = {
     "Registration": "result",
     "RegistrationConfig": "config",
     "evaluate": "metrics",
+    "propagate": "propagation",
     "register": "registration",
     "warm_up": "warmup",
 }

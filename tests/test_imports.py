@@ -34,6 +34,7 @@ ALLOWED = {
         "grid",
         "image",
         "metrics",
+        "propagation",
         "registration",
         "result",
         "transform",
@@ -51,13 +52,24 @@ ALLOWED = {
     "metrics": {"errors", "grid", "image", "kernels", "transform"},
     "result": {*FOUNDATION, "io", "__init__"},
     "registration": {*FOUNDATION, *STAGES, "io", "result"},
+    "propagation": {*PIPELINE, "batch", "__init__"},
     "warmup": {"config", "registration"},
     "demo": {"errors", "grid", "image", "transform"},
     **{
         key: {*PIPELINE, *PICTURES, "batch", "submission", "compare", "__init__"}
         for key in ("batch", "submission", "compare", *PICTURES)
     },
-    "cli": {*PIPELINE, *PICTURES, "batch", "submission", "compare", "demo", "warmup", "__init__"},
+    "cli": {
+        *PIPELINE,
+        *PICTURES,
+        "batch",
+        "submission",
+        "compare",
+        "demo",
+        "propagation",
+        "warmup",
+        "__init__",
+    },
     "__main__": {"cli"},
 }
 
