@@ -7,14 +7,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from optreg import __version__
 from optreg.errors import ConfigError, OutputError
 
-__all__ = ["check_dataset", "staged_dataset"]
+__all__ = ["check_dataset", "registration_dataset", "staged_dataset"]
 
 _DESCRIPTION = "dataset_description.json"
 
@@ -98,3 +98,19 @@ def staged_dataset(
         raise OutputError(f"{root}: cannot be written ({err.strerror or err})") from err
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def registration_dataset(
+    root: Path, fixed: str, moving: str, overwrite: bool
+) -> AbstractContextManager[Path]:
+    """`staged_dataset` for what ``optreg register`` writes, checked as far as it can be now."""
+    from optreg.io.bids import registration_names, sidecar, transform_sidecar
+
+    names = registration_names(fixed, moving)
+    check_dataset(root, names, overwrite)
+    image = sidecar(moving, fixed, root)
+    transforms = {
+        "disp_itk.nii.gz": transform_sidecar(moving, fixed, root),
+        "inverse_itk.nii.gz": transform_sidecar(fixed, moving, root),
+    }
+    return staged_dataset(root, names, overwrite, lambda name: transforms.get(name, image))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from optreg.cli.bids import registration_dataset
 from optreg.cli.console import example, new_parser, part, progress, require_together
 from optreg.cli.folder import check_folder, staged_folder
 from optreg.cli.inputs import add_engine_options, config_of, load_labels
@@ -32,6 +33,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     files.add_argument("--moving", required=True, metavar="IMAGE", help="image that is warped")
     files.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
     files.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+    files.add_argument(
+        "--bids",
+        action="store_true",
+        help="DIR is a BIDS dataset of derivatives: names come from those of the images (sub-...)",
+    )
     files.add_argument(
         "--init",
         metavar="START",
@@ -81,7 +87,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--refine needs a field to go on from; name it with --init")
     config = config_of(args)
     pictures = pictures_wanted(args.report)
-    check_folder(args.output, args.overwrite)
+    if args.bids:
+        images = args.fixed, args.moving
+        place = registration_dataset(Path(args.output), *images, args.overwrite)
+    else:
+        check_folder(args.output, args.overwrite)
+        place = staged_folder(args.output, args.overwrite)
     fixed, moving = (
         load_image(path, volume=args.volume, nan_to=args.nan_to)
         for path in (args.fixed, args.moving)
@@ -92,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         )
     labels = load_labels(args.fixed_labels), load_labels(args.moving_labels)
     mask = load_image(args.fixed_mask) if args.fixed_mask else None
-    with staged_folder(args.output, args.overwrite) as folder, progress(args.quiet) as report:
+    with place as folder, progress(args.quiet) as report:
         result = register(
             fixed,
             moving,
@@ -112,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
             outcome,
             pictures=pictures,
             report=part(report, 0.9, 1.0),
-            formats=tuple(args.format),
+            formats=("itk",) if args.bids else tuple(args.format),
         )
     if not args.quiet:
         print_outcome(outcome)

@@ -23,6 +23,7 @@ __all__ = [
     "parse_name",
     "registration_names",
     "sidecar",
+    "transform_sidecar",
 ]
 
 BIDS_VERSION = "1.8.0"
@@ -191,6 +192,17 @@ def sidecar(source: str | Path, reference: str | Path, root: str | Path) -> dict
     sources = [_uri(path, root) for path in dict.fromkeys((str(source), str(reference)))]
     said = {"Sources": sources, "SpatialReference": _uri(reference, root)}
     return {**(known if isinstance(known, dict) else {}), **said}
+
+
+def transform_sidecar(source: str | Path, target: str | Path, root: str | Path) -> dict[str, Any]:
+    """What the JSON file beside a transform says that brings `source` onto `target`."""
+    return {
+        "Description": (
+            "Displacement field as ITK has it (LPS, mm), for resampling the first source onto the "
+            "second"
+        ),
+        "Sources": [_uri(source, root), _uri(target, root)],
+    }
 
 
 def dataset_description(version: str) -> dict[str, Any]:

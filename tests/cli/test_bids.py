@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from optreg.cli import bids
 from optreg.errors import ConfigError, OutputError
@@ -134,3 +135,47 @@ def test_nothing_is_left_of_what_fails_and_the_last_name_comes_last(tmp_path, mo
         (tmp_path / "dataset_description.json").write_text(text)
         with pytest.raises(ConfigError, match="none of derivatives"):
             bids.check_dataset(tmp_path, names, overwrite=True)
+
+
+def test_a_registration_gets_the_names_of_its_images(dataset, tmp_path, succeeds, fails):
+    fixed, moving = (dataset / f"sub-{n}/anat/sub-{n}" for n in ("01", "02"))
+    moving.with_name("sub-02_T1w.json").write_text('{"SkullStripped": true}')
+    root = dataset / "derivatives/optreg"
+    options = {"fixed": f"{fixed}_T1w.nii.gz", "moving": f"{moving}_T1w.nii.gz", "threads": 1}
+    options |= {"fixed_labels": f"{fixed}_dseg.nii.gz", "moving_labels": f"{moving}_dseg.nii.gz"}
+    options |= {"preset": "fast", "output": root}
+    succeeds("register", "--bids", **options)
+    stem, onto = "sub-02/anat/sub-02", "from-sub02T1w_to-sub01T1w"
+    names = {"metrics.json", "report.html", "config.toml", "overview.png", "result.json"}
+    image_names = {
+        f"{stem}_space-sub01T1w_desc-optreg_T1w",
+        f"{stem}_space-sub01T1w_desc-optreg_dseg",
+        f"{stem}_{onto}_mode-image_xfm",
+        f"{stem}_from-sub01T1w_to-sub02T1w_mode-image_xfm",
+    }
+    assert written(root) == {
+        "dataset_description.json",
+        *(f"{stem}_{onto}_desc-optreg_{name}" for name in names),
+        *(name + extension for name in image_names for extension in (".nii.gz", ".json")),
+    }
+    said = json.loads((root / f"{stem}_space-sub01T1w_desc-optreg_T1w.json").read_text())
+    assert said["SkullStripped"] is True
+    assert said["SpatialReference"] == Path(options["fixed"]).as_uri()
+    said = json.loads((root / f"{stem}_{onto}_mode-image_xfm.json").read_text())
+    assert said["Sources"] == [Path(options[n]).as_uri() for n in ("moving", "fixed")]
+    # The transform is the one that made the image, for SimpleITK too.
+    images = [sitk.ReadImage(options[name], sitk.sitkFloat64) for name in ("fixed", "moving")]
+    vectors = sitk.ReadImage(str(root / f"{stem}_{onto}_mode-image_xfm.nii.gz"))
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(vectors, sitk.sitkVectorFloat64))
+    resampled = sitk.Resample(images[1], images[0], transform)
+    warped = load_image(root / f"{stem}_space-sub01T1w_desc-optreg_T1w.nii.gz").data
+    np.testing.assert_allclose(sitk.GetArrayFromImage(resampled).T, warped, atol=1e-4)
+    assert "exists already" in fails(3, "register", "--bids", **options)
+    plain = {**options, "output": tmp_path / "plain"}
+    succeeds("register", "--format", "itk", **plain)
+    field = load_transform(tmp_path / "plain/disp_itk.nii.gz")
+    np.testing.assert_array_equal(field, sitk.GetArrayFromImage(vectors))
+
+
+def load_transform(path):
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
