@@ -166,6 +166,8 @@ def _common_shape(
         raise InputError("no label maps; at least one is needed")
     if weights is not None and len(weights) != len(maps):
         raise InputError(f"{len(weights)} weights for {len(maps)} label maps; give one for each")
+    if any(np.asarray(m).dtype.kind not in "iu" for m in maps):
+        raise InputError("label maps of real numbers; labels are integers")
     shapes = sorted({np.shape(volume) for volume in (*maps, *(weights or ()))})
     if len(shapes) > 1:
         raise InputError(f"label maps and weights of shapes {shapes}; one grid is needed")

@@ -29,6 +29,7 @@ from optreg.propagation.fusion import (
 from optreg.propagation.kept import Kept
 from optreg.propagation.result import LabelFusion
 from optreg.registration import ImageLike, as_image, register
+from optreg.result import Status
 from optreg.transform import DisplacementField
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def propagate(
         target=engine.target,
         labels=Image(fused.labels, engine.target.grid, "labels"),
         agreement=fused.agreement,
-        label_list=tuple(sorted(set().union(*(b.numbers for b in brought)))),
+        label_list=tuple(sorted({0}.union(*(b.numbers for b in brought)))),
         fusion=how,
         atlases=[b.record for b in brought],
         config=config,
@@ -182,6 +183,8 @@ class _Engine:
             threads=self.threads,
             progress=progress,
         )
+        if result.status is not Status.CONVERGED:
+            _log.warning("%s: %s", image.name, result.status.value)
         record = {
             "message": result.status.value,
             "similarity": result.similarity,
@@ -252,7 +255,7 @@ def _named(atlases: Sequence[Atlas | tuple[ImageLike, ImageLike]]) -> list[Atlas
         source = atlas.image.name if isinstance(atlas.image, Image) else atlas.image
         stem = "" if isinstance(source, np.ndarray) else Path(source).name
         name = atlas.name or stem.removesuffix(".gz").removesuffix(".nii") or f"atlas-{number}"
-        if name != Path(name).name:
+        if name != Path(name).name or name == "..":
             raise ConfigError(f"atlas name '{name}' cannot be that of a folder; choose another")
         if any(name == other.name for other in named):
             name = f"{name}-{number}"

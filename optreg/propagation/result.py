@@ -41,7 +41,7 @@ class LabelFusion:
     agreement : (X, Y, Z) float32 ndarray
         Share of the votes that the label has which won, 0 to 1.
     label_list : tuple of int
-        All labels of the atlases, even those that no voxel got.
+        All labels of the atlases, even those that no voxel got, and 0.
     fusion : dict
         ``method``, and of weighted votes ``radius_vox``, ``power`` and ``own_factor``.
     atlases : list of dict

@@ -152,6 +152,8 @@ def test_wrong_input_is_refused():
         fuse([])
     with pytest.raises(InputError, match="one grid"):
         fuse([small, large])
+    with pytest.raises(InputError, match="labels are integers"):
+        fuse([small, small.astype(float)])
     with pytest.raises(InputError, match="2 weights for 1"):
         fuse([small], [small, small])
     with pytest.raises(InputError, match="atlas of shape"):

@@ -115,6 +115,17 @@ def test_a_label_that_nobody_votes_for_enough_has_no_volume(subject, atlases):
     assert last[:3] == (99, 0, 0.0) and np.isnan(last.agreement)
 
 
+def test_what_no_atlas_reaches_is_background(subject, atlases):
+    image, labels = atlases[0][:2]
+    part = (slice(None), slice(None), slice(10, None))
+    shifted = Image(labels.data[part] + 1, labels.grid.crop(part), "part without a 0")
+    found = propagate(subject[0], [(image, shifted)], **FAST)
+    assert found.label_list == (0, 1, 11, 21, 31, 41)
+    for label, voxels, *_ in found.volumes():
+        assert voxels == (found.labels.data == label).sum()
+    assert (found.labels.data == 0).sum() > 1000
+
+
 def test_what_is_saved_reads_back(subject, atlases, tmp_path):
     found = propagate(subject[0], atlases[:2], **FAST)
     found.save(tmp_path / "out")
@@ -208,6 +219,7 @@ def test_wrong_use_is_refused_before_anything_is_registered(subject, atlases, re
         (InputError, "at least one", {"atlases": []}),
         (InputError, "halves.nii: holds what is no whole number", {"atlases": [(image, halves)]}),
         (ConfigError, "cannot be that of a folder", {"atlases": [Atlas(image, labels, "../a")]}),
+        (ConfigError, "cannot be that of a folder", {"atlases": [Atlas(image, labels, "..")]}),
         (ConfigError, "fusion 'best' does not exist", {"fusion": "best"}),
         (ConfigError, "init 'a.mat' does not exist", {"init": "a.mat"}),
         (ConfigError, "power -1", {"power": -1}),
