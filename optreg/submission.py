@@ -23,7 +23,14 @@ from optreg.io.files import check_readable, new_file
 from optreg.io.nifti import read_nifti, read_shape
 from optreg.metrics.folding import count_folds
 
-__all__ = ["check_submission", "field_file", "fill_with_zeros", "pack", "require_fields"]
+__all__ = [
+    "check_field",
+    "check_submission",
+    "field_file",
+    "fill_with_zeros",
+    "pack",
+    "require_fields",
+]
 
 _SLACK = 1 << 20
 """Bytes by which a compressed field may be larger than its voxels."""
@@ -99,6 +106,18 @@ def check_submission(source: Path, dataset: Dataset, *, allow_folds: bool = Fals
     for name in sorted(shapes.keys() & found.keys()):
         findings += _field(found[name], name, shapes[name], allow_folds)
     return findings
+
+
+def check_field(path: Path, shape: tuple[int, ...] | None) -> list[str]:
+    """Everything that is wrong with the file of one field; folds cost points and are allowed.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int, optional
+        Of the images.
+    """
+    return _field(path, path.name, shape, allow_folds=True)
 
 
 def require_fields(source: Path, dataset: Dataset) -> None:

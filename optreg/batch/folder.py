@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from optreg import submission
-from optreg.batch.records import Records, discard_leftovers
+from optreg.batch.records import Records, discard_leftovers, file_hash
 from optreg.batch.work import Job, done_before
 from optreg.config import RegistrationConfig
-from optreg.io.datasets import Dataset
+from optreg.errors import InputError
+from optreg.io.datasets import Dataset, ImagePair
 from optreg.io.files import make_folder, write_atomic
+from optreg.io.nifti import read_shape
 from optreg.io.tables import json_text
 from optreg.kernels import available_threads
 
@@ -106,11 +108,29 @@ class BatchFolder:
         return summary
 
     def pack(self, dataset: Dataset, fill_zero: bool = False) -> Path | None:
-        """Write the zip and return it; None where fields are missing and not filled with zeros."""
+        """Write the zip and return it; None where fields are missing and not filled with zeros.
+
+        Raises
+        ------
+        InputError
+            A field that was not made here, or changed since, is none that the challenge takes.
+        """
         names = [pair.file_name for pair in dataset.pairs]
         if fill_zero:
             submission.fill_with_zeros(dataset, self.fields)
         if not all((self.fields / name).is_file() for name in names):
             return None
+        findings = [f for pair in dataset.pairs for f in self._findings(pair, dataset.shape)]
+        if findings:
+            more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+            raise InputError(f"{self.zip}: not written; {findings[0]}{more}")
         submission.pack(self.fields, names, self.zip, overwrite=True)
         return self.zip
+
+    def _findings(self, pair: ImagePair, shape: tuple[int, int, int] | None) -> list[str]:
+        """What is wrong with a field, unless it is as it was written."""
+        field = self.fields / pair.file_name
+        record = Records(self.records).read(pair.name)
+        if record.get("status") == "done" and record.get("output_sha256") == file_hash(field):
+            return []
+        return submission.check_field(field, shape or read_shape(pair.fixed))

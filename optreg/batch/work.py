@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,6 +167,10 @@ class Task:
             with self._step():
                 self._record |= _written(self._job.output, self._result)
                 self._record["status"] = "done"
+        if self._record["status"] != "done" and self._job.init != self._job.fields:
+            # A field of an earlier run with other settings must not pass for that of this one.
+            with suppress(OSError):
+                self._job.output.unlink()
         self._record.setdefault("seconds", time.time() - self._start)
         try:
             Records(self._job.records).write(self._job.pair.name, self._record)

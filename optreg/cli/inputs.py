@@ -105,16 +105,11 @@ def load_labels(path: str | None) -> Image | None:
     if path is None:
         return None
     from optreg.io import load_image
+    from optreg.metrics import as_label_map
 
     image = load_image(path)
-    data = image.data
-    if data.dtype.kind == "f":
-        if (data != np.rint(data)).any():
-            raise InputError(f"{path}: holds fractions, so it is no label map; name a label map")
-        if np.abs(data).max() > np.iinfo(np.int32).max:
-            raise InputError(f"{path}: labels reach {np.abs(data).max():g}; 32-bit numbers at most")
-        data = data.astype(np.int32)
-    return Image(data, image.grid, image.name)
+    labels = as_label_map(image.data, f"{path}: labels")
+    return Image(labels, image.grid, image.name)
 
 
 def on_grid(image: Image, grid: Grid, what: str) -> Image:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optreg.errors import GeometryError, InputError, OutputError
 from optreg.grid import Grid
-from optreg.io.files import PathLike, check_readable
+from optreg.io.files import PathLike, check_readable, within_memory
 from optreg.io.formats import challenge, fsl, grid_sample, itk, matrix, positions
 from optreg.io.formats.arrays import NUMPY
 from optreg.io.nifti import StoredVolume, read_nifti
@@ -123,7 +123,8 @@ def read_transform(
     """
     path = check_readable(path)
     try:
-        return _read(path, fixed_grid, moving_grid, format)
+        with within_memory(path):
+            return _read(path, fixed_grid, moving_grid, format)
     except GeometryError as err:
         raise GeometryError(_prefixed(path, err)) from err
     except InputError as err:

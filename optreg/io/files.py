@@ -27,6 +27,7 @@ __all__ = [
     "new_file",
     "open_input",
     "read_exactly",
+    "within_memory",
     "write_atomic",
 ]
 
@@ -61,6 +62,16 @@ def check_readable(path: PathLike) -> Path:
 def largest_content(path: Path) -> int:
     """The most bytes that the (possibly compressed) file can hold."""
     return path.stat().st_size * _DEFLATE_LIMIT
+
+
+@contextlib.contextmanager
+def within_memory(path: PathLike) -> Iterator[None]:
+    """Turn a lack of memory for what is in a file into an InputError."""
+    try:
+        yield
+    except MemoryError as err:
+        why = f" ({err})" if str(err) else ""
+        raise InputError(f"{path}: does not fit into memory{why}; use a larger machine") from err
 
 
 @contextlib.contextmanager
@@ -102,10 +113,8 @@ def read_exactly(file: IO[bytes], path: Path, skip: int, size: int) -> NDArray[n
             f"{path}: header states {size} bytes of voxels but the file of {path.stat().st_size} "
             "bytes cannot hold them; file damaged or truncated, copy it again"
         )
-    try:
+    with within_memory(path):
         buffer = np.empty(size, np.uint8)
-    except MemoryError as err:
-        raise InputError(f"{path}: {size} bytes of voxels do not fit into memory") from err
     view = memoryview(buffer)  # type: ignore[arg-type]
     while skip:
         got = len(file.read(min(skip, _LONGEST_TRAILER)))

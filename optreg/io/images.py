@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from optreg.errors import ConfigError, GeometryError, InputError, OutputError
 from optreg.grid import Grid
 from optreg.image import Image
-from optreg.io.files import PathLike, check_readable
+from optreg.io.files import PathLike, check_readable, within_memory
 from optreg.io.itk import read_itk
 from optreg.io.nifti import StoredVolume, read_mgh, read_nifti, write_nifti
 
@@ -59,10 +59,11 @@ def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | Non
     if nan_to is not None and not abs(nan_to) <= float(np.finfo(np.float32).max):
         raise ConfigError(f"NaN and infinite voxels cannot become {nan_to:g}; give a finite number")
     path = check_readable(path)
-    stored = _read(path)
-    data = stored.values(_one_volume(stored, path, volume))
-    _check_size(data.shape, path)
-    data = _without_nan(data, path, nan_to)
+    with within_memory(path):
+        stored = _read(path)
+        data = stored.values(_one_volume(stored, path, volume))
+        _check_size(data.shape, path)
+        data = _without_nan(data, path, nan_to)
     try:
         nx, ny, nz = data.shape
         grid = Grid((nx, ny, nz), stored.affine)

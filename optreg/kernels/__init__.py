@@ -6,14 +6,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from optreg.errors import ConfigError, DeviceError
+from optreg.errors import ConfigError, DeviceError, DeviceMemoryError
 
 __all__ = [
     "Backend",
@@ -73,6 +73,17 @@ def _no_limit(count: int) -> None:
     """The operating system says when there is no more."""
 
 
+@contextmanager
+def _host_memory() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        why = f" ({error})" if str(error) else ""
+        raise DeviceMemoryError(
+            f"cpu: out of memory{why}; use smaller images or a machine with more memory"
+        ) from error
+
+
 def _peak_bytes() -> int:
     """Largest resident memory of this process; 0 where the system does not tell."""
     try:
@@ -97,7 +108,7 @@ def _cpu_backend() -> Backend:
         numpy.ascontiguousarray,
         numpy.asarray,
         _no_wait,
-        nullcontext,
+        _host_memory,
         _no_limit,
         _peak_bytes,
     )

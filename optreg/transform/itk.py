@@ -72,11 +72,11 @@ def own_transform(transform: sitk.Transform) -> sitk.Transform:
 
 def matrix_of(transform: sitk.Transform) -> NDArray[np.float64]:
     """(4, 4) RAS mm matrix of a linear transform, whatever its class and its centre."""
-    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    flip = np.diag([*LPS, 1.0])
     lps = np.eye(4)
     with np.errstate(over="ignore", invalid="ignore"):  # judged by whoever uses the matrix
+        origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
         for axis, unit in enumerate(np.eye(3)):
             lps[:3, axis] = np.array(transform.TransformPoint(unit.tolist())) - origin
-    lps[:3, 3] = origin
-    flip = np.diag([*LPS, 1.0])
-    return flip @ lps @ flip
+        lps[:3, 3] = origin
+        return np.asarray(flip @ lps @ flip, np.float64)

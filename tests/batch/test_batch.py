@@ -14,6 +14,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from joblib.externals.loky import get_reusable_executor
@@ -165,6 +166,39 @@ def test_zero_fields_for_what_is_not_done(images, tmp_path):
     assert check_submission(output / "submission.zip", read_dataset(images / "d.json")) == []
     assert not read_field(output / "submission" / f"{NAMES[0]}.nii.gz").disp.any()
     assert read_field(output / "submission" / f"{NAMES[1]}.nii.gz").disp.any()
+
+
+def test_no_zip_of_fields_that_the_challenge_would_refuse(images, undisturbed, tmp_path, capsys):
+    output = tmp_path / "b"
+    shutil.copytree(undisturbed, output)
+    (output / "submission.zip").unlink()
+    (output / "records" / f"{NAMES[2]}.json").unlink()
+    disp = np.zeros((40, 48, 44, 3), np.float32)
+    disp[1, 2, 3] = np.nan
+    nib.save(nib.Nifti1Image(disp, np.eye(4)), output / "submission" / f"{NAMES[2]}.nii.gz")
+    # Of another machine, say: this one does another part of the pairs.
+    assert submit(images, output, "--shard", "2/4") == 3
+    error = capsys.readouterr().err
+    assert f"{output / 'submission.zip'}: not written; {NAMES[2]}.nii.gz: 1 voxels are NaN" in error
+    assert not (output / "submission.zip").exists()
+    shutil.copy(undisturbed / "submission" / f"{NAMES[2]}.nii.gz", output / "submission")
+    assert submit(images, output, "--shard", "2/4", "--quiet") == 0
+    assert (output / "submission.zip").exists()
+
+
+def test_a_pair_that_fails_leaves_no_field_of_other_settings(images, undisturbed, tmp_path):
+    broken, output = tmp_path / "images", tmp_path / "b"
+    shutil.copytree(images, broken)
+    shutil.copytree(undisturbed, output)
+    (output / "submission.zip").unlink()
+    (broken / "X_0003_0000.nii.gz").write_bytes(b"no image")
+    (broken / "d.json").write_text((images / "d.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        # The list is fine when it is read; the image breaks afterwards.
+        patch.setattr("optreg.io.datasets.read_shape", lambda path: None)
+        assert submit(broken, output, "--quiet") == 5
+    assert records(output)[NAMES[1]]["status"] == "failed"
+    assert f"{NAMES[1]}.nii.gz" not in hashes(output) and not (output / "submission.zip").exists()
 
 
 def test_fields_of_others_are_refined(images, undisturbed, tmp_path, capsys):
