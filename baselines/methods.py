@@ -62,17 +62,23 @@ class Method:
         return path
 
 
+# The best settings that `tune` found.
+_FLUID = {"sigma_vox": 1.0, "iterations": [200, 120, 50], "update_sigma_vox": 1.0}
+_BENT = {"bending": 1.0, "parameters": {"FinalGridSpacingInPhysicalUnits": ["5.0"]}}
 _METHODS = (
     Method("none"),
     Method("affine", "affine.py"),
     Method("demons", "demons.py"),
+    Method("demons-tuned", "demons.py", settings=_FLUID),
     Method("greedy-stock", "greedy.py", "greedy", {"variant": "stock"}),
     Method("greedy-tuned", "greedy.py", "greedy", {"variant": "tuned"}),
     Method("ants-syn", "ants_syn.py", "ants"),
     Method("ants-syn-tuned", "ants_syn.py", "ants", {"variant": "tuned"}),
     Method("elastix", "elastix.py", "elastix"),
+    Method("elastix-tuned", "elastix.py", "elastix", _BENT),
     Method("convexadam-default", "convex_adam.py", "convexadam", {"variant": "default"}),
     Method("convexadam-tuned", "convex_adam.py", "convexadam", {"variant": "tuned"}),
+    Method("convexadam-brain", "convex_adam.py", "convexadam", {"lambda_weight": 0.6}),
     Method("fireants-greedy", "fire_ants.py", "fireants", {"variant": "greedy"}),
     Method("fireants-syn", "fire_ants.py", "fireants", {"variant": "syn"}),
     Method("deeds", "deeds.py", needs="binary"),

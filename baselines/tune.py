@@ -129,9 +129,9 @@ def shown(settings: dict[str, Any]) -> str:
 
 
 def markdown(found: dict[str, list[Trial]], max_ndv: float) -> str:
-    """One table of all methods; the best setting of each is marked."""
+    """One table of all methods; its last column marks the best of each, or says what failed."""
     patterns = {key: (heading, pattern) for key, heading, pattern, _ in tables.COLUMNS}
-    rows = [["method", "setting", "why", *(patterns[key][0] for key in _NUMBERS), "best"]]
+    rows = [["method", "setting", *(patterns[key][0] for key in _NUMBERS), ""]]
     for family, trials in found.items():
         leader = best(trials, max_ndv)
         for trial in trials:
@@ -139,10 +139,8 @@ def markdown(found: dict[str, list[Trial]], max_ndv: float) -> str:
                 patterns[key][1].format(trial.numbers[key]["mean"]) if key in trial.numbers else ""
                 for key in _NUMBERS
             ]
-            why = f"{trial.why} ({trial.failure})" if trial.failure else trial.why
-            rows.append(
-                [family, shown(trial.settings), why, *cells, "best" if trial is leader else ""]
-            )
+            mark = "best" if trial is leader else trial.failure
+            rows.append([family, shown(trial.settings), *cells, mark])
     return tables.table([[cell.replace("|", "\\|") for cell in row] for row in rows])
 
 

@@ -63,7 +63,7 @@ def test_a_known_motion_comes_back(name, kind, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(optreg.__file__).parents[1]))
     given = dict(QUICKER.get(name, {}))
     if methods.named(name).needs:
-        given["binary"] = os.environ.get(f"OPTREG_{name.upper()}", "")
+        given["binary"] = os.environ.get(f"OPTREG_{name.partition('-')[0].upper()}", "")
     method = methods.named(name, given)
     try:
         python = method.python(ENVIRONMENTS)
