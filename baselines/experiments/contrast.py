@@ -85,4 +85,5 @@ def _draw(path: Path, content: dict[str, dict[str, dict[str, dict]]]) -> None:
             axes.set_xticks(range(len(names)), names)
         axes.set_xlabel("fixed - moving")
         axes.set_ylabel("mean Dice of a pair")
-        axes.legend()
+        if len(content) > 1:
+            axes.legend()

@@ -14,6 +14,8 @@ import tables
 from optreg.metrics.statistics import paired_effect, wilcoxon_p
 
 _LEVEL = 0.05
+_FEWEST = 3
+"""Pairs below which neither a test nor an effect size says anything."""
 
 
 def write(output: Path, name: str, text: str, content: Any) -> None:
@@ -45,7 +47,7 @@ def difference(
         Of the difference.
     """
     mean = pattern.format(np.mean(np.subtract(own, theirs)))
-    if len(own) < 2:
+    if len(own) < _FEWEST:
         return [mean, "", ""]
     effect = paired_effect(own, theirs)
     d, low, high = (f"{v:+.1f}" if np.isfinite(v) else "unbounded" for v in effect)
@@ -58,8 +60,8 @@ DIFFERENCE = ("p", "Cohen's d (95 %)")
 
 def caveat(pairs: int, tests: int) -> str:
     """What the p-values are, and whether so few pairs can be significant at all."""
-    if pairs < 2:
-        return "\nOne pair: no test.\n"
+    if pairs < _FEWEST:
+        return f"\nPairs: {pairs}, too few for a test.\n"
     # All differences of one sign are the most that a signed-rank test can see.
     least = min(1.0, tests * 2.0 ** (1 - pairs))
     text = f"\nWilcoxon's test over {pairs} pairs; p is times {tests}, as many tests (Bonferroni)"
@@ -114,7 +116,8 @@ class Drawing:
 
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._figure = Figure(figsize=size, dpi=100, layout="constrained")
+        dpi = 100 if max(size) < 7 else 80
+        self._figure = Figure(figsize=size, dpi=dpi, layout="constrained")
         FigureCanvasAgg(self._figure)
         self._axes = self._figure.subplots(1, columns)
 

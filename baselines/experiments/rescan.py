@@ -41,7 +41,10 @@ def numbers_of(log_j: np.ndarray) -> dict[str, float]:
 
 
 def volumes(
-    determinant: np.ndarray, fixed: np.ndarray, moving: np.ndarray
+    determinant: np.ndarray,
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    labels: tuple[int, ...] | None = None,
 ) -> dict[str, list[float]]:
     """By label: voxels in both maps, and what the field makes of those in the fixed one.
 
@@ -51,15 +54,18 @@ def volumes(
         Of the map from the fixed to the moving image.
     fixed, moving : (X, Y, Z) integer ndarray
         Label maps with voxels of one size.
+    labels : tuple of int, optional
+        Only these; background, 0, never counts.
     """
     largest = int(max(fixed.max(), moving.max()))
     counts = [np.bincount(m.ravel(), minlength=largest + 1) for m in (fixed, moving)]
     expected = np.bincount(fixed.ravel(), determinant.ravel().astype(float), largest + 1)
     both = np.flatnonzero((counts[0] > 0) & (counts[1] > 0))
+    wanted = set(both.tolist() if labels is None else labels) - {0}
     return {
         str(label): [float(counts[0][label]), float(counts[1][label]), float(expected[label])]
         for label in both
-        if label
+        if label in wanted
     }
 
 
@@ -99,7 +105,7 @@ def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
             **regularity(found.field, fixed.image),
             "log_j": numbers_of(log_j),
             "histogram": np.histogram(log_j, _BINS)[0].tolist(),
-            "volumes": volumes(determinant, *maps),
+            "volumes": volumes(determinant, *maps, pair.labels),
             **found.notes,
         }
 

@@ -107,7 +107,7 @@ CHANGES: dict[str, Change] = {
     "bias field 80 %": _intensities(p.with_bias, 0.8),
     "noise 3 %": _intensities(p.with_noise, 0.03),
     "noise 9 %": _intensities(p.with_noise, 0.09),
-    "slices of 3 mm": _intensities(p.with_thick_slices, 3.0),
+    "slices of 4 mm": _intensities(p.with_thick_slices, 4.0),
     "mask eroded by 2 mm": _intensities(p.eroded, 2.0),
     "mask eroded by 4 mm": _intensities(p.eroded, 4.0),
     "mask with a rim of 4 mm": _intensities(p.with_rim, 4.0),
@@ -158,6 +158,10 @@ class _Subject:
         fixed, moving = (scan.image for scan in self.scans)
         return self._runs.register(self._method, fixed, moving).field
 
+    @cached_property
+    def reference_dice(self) -> float:
+        return overlap(self.reference, *self.scans, self._pair.labels)
+
     def numbers(self, change: Change) -> dict[str, Any]:
         """Dice with and without the change, and how far apart the two fields are."""
         fixed, moving = self.scans
@@ -166,18 +170,21 @@ class _Subject:
         field = found.field if case.motion is None else case.motion.invert().after(found.field)
         grid = fixed.image.grid
         field = field.resample_to(grid)
-        dice = [
-            overlap(f, fixed, moving, self._pair.labels, _seen(case, fixed.labels.grid))
-            for f in (field, self.reference)
-        ]
+        judged = _seen(case, fixed.labels.grid)
+        dice = overlap(field, fixed, moving, self._pair.labels, judged)
+        before = (
+            self.reference_dice
+            if judged is None
+            else overlap(self.reference, fixed, moving, self._pair.labels, judged)
+        )
         inside = fixed.image.data > 0
         seen = _seen(case, grid)
         inside = inside if seen is None else inside & seen
         apart = np.linalg.norm((field.to_mm() - self.reference.to_mm())[:, inside], axis=0)
         return {
-            "dice": dice[0],
-            "reference_dice": dice[1],
-            "loss": dice[1] - dice[0],
+            "dice": dice,
+            "reference_dice": before,
+            "loss": before - dice,
             "apart_mean_mm": float(apart.mean()),
             "apart_max_mm": float(apart.max()),
             **regularity(found.field, case.fixed),
@@ -241,11 +248,21 @@ def _table(records: dict[str, dict[str, dict]]) -> str:
 
 
 def _side_by_side(records: dict[str, dict[str, dict[str, dict]]], changes: list[str]) -> str:
-    """Mean loss of every method on the pairs that all of them have."""
-    rows = [["Dice lost", *records]]
+    """Mean loss of every method on the pairs that all of them have, and the Dice that is left."""
+    rows = [["Dice lost (left)", *records]]
     for change in changes:
-        cells = [_losses(found.get(change, {})) for found in records.values()]
-        rows.append([change, *(f"{np.mean(c):+.4f}" if c else "failed" for c in cells)])
+        done = {
+            method: {pair: n for pair, n in found[change].items() if "failed" not in n}
+            for method, found in records.items()
+        }
+        common = set.intersection(*(set(own) for own in done.values()))
+        means = [
+            [np.mean([own[pair][key] for pair in common]) for key in ("loss", "dice")]
+            if common
+            else []
+            for own in done.values()
+        ]
+        rows.append([change, *("{:+.4f} ({:.4f})".format(*m) if m else "" for m in means)])
     return tables.table(rows)
 
 
@@ -264,4 +281,5 @@ def _draw(path: Any, records: dict[str, dict[str, dict[str, dict]]], changes: li
         axes.invert_yaxis()
         axes.set_xscale("symlog", linthresh=0.01)
         axes.set_xlabel("Dice lost (linear below 0.01); dots: pairs")
-        axes.legend(fontsize=7)
+        if len(records) > 1:
+            axes.legend(fontsize=7)
