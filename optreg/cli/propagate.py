@@ -26,7 +26,8 @@ _KEPT = "atlases"
 _TEXT = """\
 Registers each atlas (an image and its label map) to the target, warps its labels and lets the
 atlases vote in every voxel: all alike (majority), or each by how much its warped image looks like
-the target around there (weighted). Equal votes are decided by the votes in the voxels around.
+the target around there (weighted). The votes in the six voxels around decide where there are
+equally many (majority), or count a third (weighted).
 
 Writes into the output folder: labels.nii.gz and agreement.nii.gz (share of the votes that the
 label has) on the grid of the target, volumes.csv, config.toml, result.json, overview.png, and with
@@ -64,6 +65,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     files.add_argument(
         "--keep", action="store_true", help=f"keep the fields in {_KEPT}/ and use those kept there"
     )
+    files.add_argument(
+        "--init",
+        choices=("affine", "similarity", "rigid", "translation", "moments"),
+        help="align each atlas first (without: they are aligned)",
+    )
     files.add_argument("--target-labels", metavar="IMAGE", help="true labels: Dice is measured")
     files.add_argument(
         "--report",
@@ -83,11 +89,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     votes.add_argument("--power", type=float, help="weights: power of the local similarity")
     add_engine_options(parser)
-    parser.add_argument(
-        "--init",
-        choices=("affine", "similarity", "rigid", "translation", "moments"),
-        help="align each atlas first (without: they are aligned)",
-    )
     return parser
 
 

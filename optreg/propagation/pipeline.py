@@ -18,6 +18,7 @@ from optreg.config import RegistrationConfig
 from optreg.errors import ConfigError, InputError
 from optreg.image import Image
 from optreg.kernels import thread_limit
+from optreg.metrics import as_label_map
 from optreg.propagation.fusion import (
     OWN_FACTOR,
     POWER,
@@ -131,6 +132,8 @@ def propagate(
     report = progress or (lambda stage, fraction: None)
     engine = _Engine(as_image(target, "target"), config, init, device, threads)
     named = _named(atlases)
+    for atlas in named:
+        _label_map(atlas)  # what is none shall not be found after hours
     brought = []
     for number, atlas in enumerate(named):
         place = None if keep is None else Path(keep) / atlas.name
@@ -210,7 +213,7 @@ class _Brought:
 def _bring(
     atlas: Atlas, engine: _Engine, how: dict[str, Any], place: Path | None, progress: Progress
 ) -> _Brought:
-    image, labels = as_image(atlas.image, "atlas"), _whole(as_image(atlas.labels, "labels"))
+    image, labels = as_image(atlas.image, "atlas"), _label_map(atlas)
     if not labels.grid.same_as(image.grid, tolerance=1e-2):
         _log.warning("%s: is on another grid than its image %s", labels.name, image.name)
     seconds: dict[str, float] = {}
@@ -263,16 +266,11 @@ def _named(atlases: Sequence[Atlas | tuple[ImageLike, ImageLike]]) -> list[Atlas
     return named
 
 
-def _whole(labels: Image) -> Image:
-    """A label map with integers, whatever the type they are stored in."""
-    data = np.asarray(labels.data)
-    if data.dtype.kind in "iu":
-        return labels
-    whole = data.astype(np.int32) if np.abs(data).max() <= np.iinfo(np.int32).max else None
-    if whole is None or (whole != data).any():
-        name = labels.name or "labels"
-        raise InputError(f"{name}: holds what is no whole number of 32 bits; name a label map")
-    return Image(whole, labels.grid, labels.name)
+def _label_map(atlas: Atlas) -> Image:
+    """Labels of an atlas as integers, whatever the type they are stored in."""
+    labels = as_image(atlas.labels, "labels")
+    data = as_label_map(labels.data, f"{labels.name}: labels")
+    return Image(data, labels.grid, labels.name)
 
 
 def _part(report: Progress, number: int, count: int) -> Progress:

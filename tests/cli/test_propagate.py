@@ -154,7 +154,7 @@ def test_labels_that_are_none_are_refused(files, blobs, options, tmp_path, fails
     save_image(tmp_path / "halves.nii.gz", blobs.data, blobs.grid)
     error = fails(3, "propagate", "--atlas", files / "moving.nii.gz", tmp_path / "halves.nii.gz",
                   **options, output=tmp_path / "out")  # fmt: skip
-    assert "halves.nii.gz: holds what is no whole number" in error
+    assert "halves.nii.gz: labels hold fractions" in error
 
 
 def test_the_picture_shows_labels_in_colours_that_differ():

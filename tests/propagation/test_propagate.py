@@ -217,7 +217,7 @@ def test_wrong_use_is_refused_before_anything_is_registered(subject, atlases, re
     halves = Image(labels.data + np.float32(0.5), labels.grid, "halves.nii")
     cases = (
         (InputError, "at least one", {"atlases": []}),
-        (InputError, "halves.nii: holds what is no whole number", {"atlases": [(image, halves)]}),
+        (InputError, "halves.nii: labels hold", {"atlases": [atlases[1], (image, halves)]}),
         (ConfigError, "cannot be that of a folder", {"atlases": [Atlas(image, labels, "../a")]}),
         (ConfigError, "cannot be that of a folder", {"atlases": [Atlas(image, labels, "..")]}),
         (ConfigError, "fusion 'best' does not exist", {"fusion": "best"}),
