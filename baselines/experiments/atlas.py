@@ -22,23 +22,11 @@ from methods import Method
 from optreg import Image
 from optreg.io import load_image
 from optreg.metrics import dice, inverse_consistency, mean_over_labels
+from optreg.propagation import fuse
 from optreg.transform import DisplacementField
 
 _TEMPLATE = "atlas_T1w.nii.gz"
 _DIRECTIONS = ("to template", "from template")
-
-
-def voted(maps: list[np.ndarray]) -> np.ndarray:
-    """The label that most maps have at a voxel; of equally many, that of the first map."""
-    best = np.zeros(maps[0].shape, np.uint8)
-    label = np.zeros_like(maps[0])
-    for own in maps:
-        votes = np.zeros_like(best)
-        for other in maps:
-            votes += own == other
-        label = np.where(votes > best, own, label)
-        np.maximum(best, votes, out=best)
-    return label
 
 
 class _Template:
@@ -113,7 +101,7 @@ def _method(template: _Template, method: Method) -> dict[str, Any]:
     for number, subject in enumerate(template.subjects):
         others = maps[:number] + maps[number + 1 :]
         back, _ = template.fields(method, subject)[_DIRECTIONS[1]]
-        guess = back.apply(Image(voted(others), template.image.grid), "nearest").data
+        guess = back.apply(Image(fuse(others).labels, template.image.grid), "nearest").data
         truth = template.labels(subject).data
         carried.append(mean_over_labels(dice(truth, guess, labels=labels)))
     return {

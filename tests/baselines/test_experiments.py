@@ -11,7 +11,7 @@ from scipy import ndimage, stats
 import experiment
 import methods
 from dataset import read_task
-from experiments import atlas, contrast, curves, report, rescan, runs, sensitivity
+from experiments import contrast, curves, report, rescan, runs, sensitivity
 from optreg import Image
 from optreg.errors import GeometryError
 from optreg.transform import DisplacementField
@@ -240,16 +240,6 @@ def test_rescan(dataset_folder, tmp_path):
     shrinks, grows = (rescan.changes(numbers)[1].mean() for numbers in (there, back))
     assert shrinks < -2 < 2 < grows
     assert "two people" in text and "correlation" in text
-
-
-def test_votes_are_the_mode(rng):
-    maps = list(rng.integers(0, 4, (5, 6, 7, 8)))
-    stack = np.stack(maps)
-    counts = np.stack([(stack == label).sum(axis=0) for label in range(4)])
-    found = atlas.voted(maps)
-    own = np.take_along_axis(counts, found[None], axis=0)[0]
-    assert np.array_equal(own, counts.max(axis=0))
-    assert np.array_equal(atlas.voted([maps[0], maps[0], maps[1]]), maps[0])
 
 
 def test_atlas(dataset_folder, tmp_path):
