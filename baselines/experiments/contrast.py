@@ -10,12 +10,18 @@ from pathlib import Path
 
 from dataset import Pair, read_task
 from experiments import report
-from experiments.runs import Runs, overlap, read_scans, regularity
+from experiments.runs import Runs, chosen, finished, overlap, read_scans, regularity
 from methods import Method
 from optreg.io.datasets import ImagePair
 
-NAMES = {"0000": "T1w", "0002": "T2w", "0003": "T2*w", "0004": "FLAIR"}
-CONTRASTS = (("0000", "0000"), ("0000", "0002"), ("0000", "0003"), ("0000", "0004"))
+CONTRASTS = {
+    "T1w-T1w": ("0000", "0000"),
+    "T1w-T2w": ("0000", "0002"),
+    "T1w-T2*w": ("0000", "0003"),
+    "T1w-FLAIR": ("0000", "0004"),
+    "T2w-FLAIR": ("0002", "0004"),
+}
+"""Numbers of the fixed and the moving contrast in the names of the files."""
 REFERENCE = "T1w-T1w"
 
 
@@ -47,16 +53,15 @@ def _pair(data: Path, stems: tuple[Path, Path], contrasts: tuple[str, str]) -> P
 
 def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
     """Every contrast, method and pair; ``contrast.md``, ``.json``, ``.png``."""
-    stems = people(args.data, tuple(NAMES))[: args.pairs]
-    combinations = (*CONTRASTS, ("0002", "0004"))
+    stems = people(args.data, ("0000", "0002", "0003", "0004"))[: args.pairs]
+    names = chosen(args.only, CONTRASTS)
     text, content = [], {}
     for method in wanted:
         records: dict[str, dict[str, dict]] = {}
-        for contrasts in combinations:
-            name = "-".join(NAMES[c] for c in contrasts)
-            pairs = [_pair(args.data, two, contrasts) for two in stems]
+        for name in names:
+            pairs = [_pair(args.data, two, CONTRASTS[name]) for two in stems]
             found = {"_".join(p.name.split("_")[::2]): _numbers(runs, method, p) for p in pairs}
-            records[name] = {k: v for k, v in found.items() if "failed" not in v}
+            records[name] = finished(found)
         content[method.name] = records
         text.append(f"{method.name}\n\n{report.compared('contrasts', records, REFERENCE)}")
     report.write(args.output, "contrast", "\n".join(text), content)

@@ -18,7 +18,7 @@ import methods
 import process
 from dataset import Pair, read_task
 from experiments import report
-from experiments.runs import OWN_SCRIPT, Runs, overlap, read_scans, regularity
+from experiments.runs import OWN_SCRIPT, Runs, finished, overlap, read_scans, regularity
 from methods import Method
 from optreg_method import configuration
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
         raise ValueError("--methods: name a preset of optreg; others come from --records")
     variants = [with_iterations(ours[0], f) if f != 1 else ours[0] for f in FACTORS] + ours[1:]
     records = {
-        method.name: {pair.name: _numbers(runs, method, pair) for pair in pairs}
+        method.name: finished({pair.name: _numbers(runs, method, pair) for pair in pairs})
         for method in variants
     }
     if args.records:
@@ -81,7 +81,7 @@ def _draw(path: Path, records: dict[str, dict[str, dict]], ours: str) -> None:
     points = {
         name: [np.mean([n[key] for n in own.values()]) for key in ("seconds", "dice")]
         for name, own in records.items()
-        if all("seconds" in n for n in own.values())
+        if own and all("seconds" in n for n in own.values())
     }
     line = [name for name in points if name == ours or name.startswith(f"{ours} x ")]
     with report.Drawing(path) as axes:

@@ -90,6 +90,8 @@ def compared(
         More columns: key, heading, format of its mean.
     """
     pairs = tables.common_pairs(records)
+    if not pairs:
+        return "No pair was registered in every condition.\n"
     found = {name: own for name, own in records.items() if own}
     columns = (("sdlogj", "SDlogJ", "{:.3f}"), ("folded_voxels", "folded", "{:.0f}"), *extra)
     rows = [[heading, "Dice", f"minus {reference}", *DIFFERENCE, *(c[1] for c in columns)]]

@@ -14,7 +14,7 @@ import numpy as np
 import tables
 from dataset import Pair, read_task
 from experiments import report
-from experiments.runs import Runs, overlap, read_scans, regularity
+from experiments.runs import Runs, finished, overlap, read_scans, regularity
 from methods import Method
 from optreg.io.datasets import ImagePair
 from optreg.metrics.folding import SMALLEST_DETERMINANT
@@ -112,13 +112,12 @@ def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
     return runs.kept(f"rescan/{method.name}/{pair.name}", method.settings, compute)
 
 
-def _finished(content: dict) -> list[tuple[str, str, str, dict]]:
+def _every(content: dict) -> list[tuple[str, str, str, dict]]:
     return [
         (method, group, pair, numbers)
         for method, groups in content.items()
         for group, found in groups.items()
-        for pair, numbers in found.items()
-        if "failed" not in numbers
+        for pair, numbers in finished(found).items()
     ]
 
 
@@ -127,7 +126,7 @@ def _log_table(content: dict) -> str:
         ["method", "pair", "Dice", "mean log J", "SD", *(f"{p} %" for p in _PERCENTILES),
          "beyond 5 %", "beyond 10 %", "mean length, mm", "folded"]
     ]  # fmt: skip
-    for method, group, pair, numbers in _finished(content):
+    for method, group, pair, numbers in _every(content):
         log_j = numbers["log_j"]
         rows.append(
             [
@@ -156,7 +155,7 @@ def _volume_table(content: dict) -> str:
         ["method", "pair", "labels", "drawn: mean size of change, %", "field: the same",
          "field: mean change, %", "field: largest", "correlation"]
     ]  # fmt: skip
-    for method, group, pair, numbers in _finished(content):
+    for method, group, pair, numbers in _every(content):
         drawn, found = changes(numbers)
         varies = drawn.std() > 0 and found.std() > 0
         rows.append(
@@ -179,7 +178,7 @@ def _draw(path: Path, content: dict) -> None:
     with report.Drawing(path, columns=2, size=(8.0, 3.4)) as (left, right):
         shown: set[tuple[str, str]] = set()
         colours = {method: f"C{number}" for number, method in enumerate(content)}
-        for method, group, _, numbers in _finished(content):
+        for method, group, _, numbers in _every(content):
             counts = np.array(numbers["histogram"])
             density = counts / counts.sum() / np.diff(_BINS)
             same = group == "one person"

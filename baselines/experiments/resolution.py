@@ -18,7 +18,7 @@ import tables
 from dataset import Pair, read_task
 from experiments import report
 from experiments.perturbations import at_resolution
-from experiments.runs import Runs, overlap, read_scans, regularity
+from experiments.runs import Runs, finished, overlap, read_scans, regularity
 from methods import Method
 from optreg.io import load_image, save_image
 
@@ -40,12 +40,8 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
             for number in range(_REPEATS)
         ]
         records = {
-            f"{mm:g} mm": {pair.name: _accuracy(runs, method, pair, mm) for pair in pairs}
+            f"{mm:g} mm": finished({p.name: _accuracy(runs, method, p, mm) for p in pairs})
             for mm in ACCURACY_MM
-        }
-        records = {
-            name: {pair: n for pair, n in found.items() if "failed" not in n}
-            for name, found in records.items()
         }
         content[method.name] = {"accuracy": records, "cost": rounds}
         table = report.compared("voxels", records, REFERENCE)

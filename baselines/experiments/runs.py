@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -153,6 +153,27 @@ def _own_settings(method: Method) -> dict[str, Any]:
 @cache
 def _warm(config: RegistrationConfig, threads: int) -> None:
     warm_up(config, device="cpu", threads=threads)
+
+
+def chosen(only: str | None, known: Iterable[str]) -> list[str]:
+    """The conditions of an experiment that ``--only A,B,...`` names; all without it.
+
+    Raises
+    ------
+    ValueError
+        An unknown one.
+    """
+    names = list(known)
+    wanted = only.split(",") if only else names
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        raise ValueError(f"--only {unknown[0]}: unknown; use {', '.join(names)}")
+    return wanted
+
+
+def finished(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Those records that are not of a failure."""
+    return {name: numbers for name, numbers in found.items() if "failed" not in numbers}
 
 
 def read_scans(pair: Pair) -> tuple[Scan, Scan]:

@@ -18,7 +18,7 @@ import tables
 from dataset import Pair, read_task
 from experiments import perturbations as p
 from experiments import report
-from experiments.runs import Runs, overlap, read_scans, regularity
+from experiments.runs import Runs, chosen, finished, overlap, read_scans, regularity
 from methods import Method
 from optreg import Grid, Image
 from optreg.transform import Affine, DisplacementField
@@ -202,10 +202,7 @@ def _seen(case: Case, grid: Grid) -> np.ndarray | None:
 def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
     """Every change, method and pair; ``sensitivity.md``, ``.json``, ``.png``."""
     pairs = read_task(args.data, _TASK)[: args.pairs]
-    only = args.only.split(",") if args.only else list(CHANGES)
-    unknown = sorted(set(only) - set(CHANGES))
-    if unknown:
-        raise ValueError(f"--only {unknown[0]}: unknown; use {', '.join(CHANGES)}")
+    only = chosen(args.only, CHANGES)
     name = "sensitivity" if args.voxel_mm is None else f"sensitivity_{args.voxel_mm:g}mm"
     records: dict[str, dict[str, dict[str, dict]]] = {m.name: {} for m in wanted}
     for method in wanted:
@@ -225,14 +222,14 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
 
 
 def _losses(found: dict[str, dict]) -> list[float]:
-    return [numbers["loss"] for numbers in found.values() if "failed" not in numbers]
+    return [numbers["loss"] for numbers in finished(found).values()]
 
 
 def _table(records: dict[str, dict[str, dict]]) -> str:
     rows = [["change", "Dice lost", "most", *report.DIFFERENCE, "fields apart, mm", "folded"]]
     most = 0
     for change, found in records.items():
-        done = [numbers for numbers in found.values() if "failed" not in numbers]
+        done = list(finished(found).values())
         if len(done) < len(found):
             rows.append([change, f"{len(found) - len(done)} of {len(found)} failed", *[""] * 5])
             continue
@@ -251,10 +248,7 @@ def _side_by_side(records: dict[str, dict[str, dict[str, dict]]], changes: list[
     """Mean loss of every method on the pairs that all of them have, and the Dice that is left."""
     rows = [["Dice lost (left)", *records]]
     for change in changes:
-        done = {
-            method: {pair: n for pair, n in found[change].items() if "failed" not in n}
-            for method, found in records.items()
-        }
+        done = {method: finished(found[change]) for method, found in records.items()}
         common = set.intersection(*(set(own) for own in done.values()))
         means = [
             [np.mean([own[pair][key] for pair in common]) for key in ("loss", "dice")]

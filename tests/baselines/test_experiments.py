@@ -105,6 +105,13 @@ def test_statistics_against_scipy(rng):
     assert least == 2.0 ** (1 - 5)
 
 
+def test_conditions_without_a_common_pair_have_no_table():
+    assert "No pair" in report.compared(
+        "c", {"a": {"p": {"dice": 1}}, "b": {"q": {"dice": 1}}}, "a"
+    )
+    assert "No pair" in report.compared("c", {"a": {}}, "a")
+
+
 def test_people_are_paired_in_a_ring(dataset_folder):
     images = dataset_folder / "imagesVal"
     for number in (1003, 1002, 1004):
