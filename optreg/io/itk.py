@@ -186,8 +186,10 @@ def _attached_voxels(path: Path) -> _Attached:
         end = re.search(rb"^ElementDataFile\s*=\s*(\S+)[^\n]*\n", start, re.MULTILINE)
         local = end and end[1] == b"LOCAL"
         head = start[: end.start()] if end else start
-        # MetaIO has room for ten axes and writes past it if the header states more.
-        if not re.search(rb"^NDims\s*=\s*[1-9]\s*$", head, re.MULTILINE):
+        # MetaIO has room for ten axes and writes past it if the header states more, be it in a
+        # second line.
+        stated = re.findall(rb"^NDims\s*=\s*[1-9]\s*$", head, re.MULTILINE)
+        if len(stated) != 1 or head.count(b"NDims") != 1:
             raise InputError(f"{path}: file damaged or not a MetaImage (no usable NDims)")
         deflated = bool(re.search(rb"^CompressedData\s*=\s*[Tt]", head, re.MULTILINE))
         raw = not deflated and not re.search(rb"^BinaryData\s*=\s*[Ff]", head, re.MULTILINE)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from optreg.io.formats.itk import HDF5
+from optreg.io.formats.itk_files import HDF5
 
 __all__ = ["Outcome", "Pool", "content_of"]
 

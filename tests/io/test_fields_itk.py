@@ -97,3 +97,25 @@ def test_hdf5_is_read_with_a_limit_of_time(tmp_path, oblique_grid, monkeypatch):
     monkeypatch.setattr(trial, "_WAIT_PER_SECOND", 0.2)
     with pytest.raises(InputError, match="reading it does not end"):
         read_field(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text.replace(b"0.1 0.2 0.3", b'"a" 0.2 0.3'),
+        lambda text: text.replace(b"0.1 0.2 0.3 ", b""),
+        lambda text: text.replace(b"Parameters: 1 2 3", b"Parameters: 1 nan 3"),
+        lambda text: text.replace(b"Insight", b"Insite"),
+        lambda text: text[:-1],
+    ],
+)
+def test_numbers_that_are_missing_in_a_text_of_itk(tmp_path, spoil):
+    path = tmp_path / "a.tfm"
+    both = sitk.CompositeTransform(3)
+    both.AddTransform(small_affine(3).to_sitk())
+    both.AddTransform(sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3, (4.0, 5.0, 6.0)))
+    sitk.WriteTransform(both, str(path))
+    assert read_transform(path).matrix.shape == (4, 4)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(InputError, match=r"a\.tfm: file damaged"):
+        read_transform(path)

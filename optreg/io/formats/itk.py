@@ -10,15 +10,14 @@ from optreg.errors import GeometryError, InputError, OutputError
 from optreg.grid import Grid
 from optreg.io.files import PathLike
 from optreg.io.formats.frame import Frame
+from optreg.io.formats.itk_files import HDF5, require_complete
 from optreg.io.itk import quiet_itk, read_itk, save_with_itk
 from optreg.io.nifti import StoredVolume, write_nifti
-from optreg.io.trial import require_sound_hdf5
 from optreg.transform import Affine, DisplacementField
 from optreg.transform.itk import LPS, own_transform, vector_image
 
 __all__ = [
     "AFFINES",
-    "HDF5",
     "IMAGES",
     "INTENTS",
     "TRANSFORMS",
@@ -30,7 +29,6 @@ __all__ = [
 ]
 
 IMAGES = (".mha", ".nrrd")
-HDF5 = (".h5", ".hdf5")
 TRANSFORMS = (*HDF5, ".tfm", ".mat", ".txt", ".xfm")
 """Endings that are read as transform files."""
 AFFINES = (".tfm", ".txt", ".mat", ".h5")
@@ -66,10 +64,7 @@ def read_transform_file(
     """Affine where the transform is linear; else a field, on the fixed grid if it has none."""
     import SimpleITK as sitk
 
-    if str(path).lower().endswith(HDF5):
-        require_sound_hdf5(path)
-    else:
-        _check_complete(path)
+    require_complete(path)
     with quiet_itk(path):
         transform = own_transform(sitk.ReadTransform(str(path)))
         if transform.IsLinear():
@@ -109,33 +104,6 @@ def affine_to_file(path: PathLike, affine: Affine, overwrite: bool) -> Path:
         raise OutputError(f"{path}: an ITK affine ends in {', '.join(AFFINES)}")
     transform = affine.to_sitk()
     return save_with_itk(path, lambda draft: sitk.WriteTransform(transform, draft), overwrite)
-
-
-def _check_complete(path: Path) -> None:
-    """Refuse a file that was cut: ITK takes the numbers that are missing for zeros, or worse."""
-    with path.open("rb") as file:
-        is_text = file.readline().startswith(b"#Insight Transform File")
-        text = file.read() if is_text else b""
-    if is_text:
-        starts = [line.partition(b":")[0] for line in text.splitlines()]
-        composites = text.count(b"Transform: CompositeTransform")
-        counts = {starts.count(word) for word in (b"Parameters", b"FixedParameters")}
-        complete = text.endswith(b"\n") and counts == {starts.count(b"Transform") - composites}
-    else:
-        complete = path.suffix.lower() != ".mat" or _matrices_in(path) >= 2
-    if not complete:
-        raise InputError("file damaged, it ends too early; copy or export it again")
-
-
-def _matrices_in(path: Path) -> int:
-    """Matrices in a MATLAB 4 file, in which ITK stores parameters and fixed parameters."""
-    from scipy import io
-
-    try:
-        return len(io.loadmat(str(path), appendmat=False))
-    # Whatever a damaged file does to SciPy's reader, it is no file of ITK.
-    except Exception as err:
-        raise InputError(f"file damaged or not what its name says ({err})") from err
 
 
 def _frame(grid: Grid, moving: Grid | None) -> Frame:
