@@ -260,7 +260,8 @@ def _named(atlases: Sequence[Atlas | tuple[ImageLike, ImageLike]]) -> list[Atlas
         name = atlas.name or stem.removesuffix(".gz").removesuffix(".nii") or f"atlas-{number}"
         if name != Path(name).name or name == "..":
             raise ConfigError(f"atlas name '{name}' cannot be that of a folder; choose another")
-        if any(name == other.name for other in named):
+        taken = {other.name for other in named}
+        while name in taken:
             name = f"{name}-{number}"
         named.append(atlas._replace(name=name))
     return named

@@ -3,10 +3,14 @@
 import csv
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from commands import command_line
 
 from optreg.image import Image
 from optreg.io import load_image, save_image
@@ -169,3 +173,40 @@ def test_the_picture_shows_labels_in_colours_that_differ():
     image = Image.from_array(np.ones((12, 10, 8)))
     empty = segmentation_figure(image, np.zeros((12, 10, 8), int), np.ones((12, 10, 8)), "none")
     assert empty.get_suptitle() == "none"
+
+
+KILLED = """
+import os, signal, sys, types
+from optreg.cli import main
+from optreg.io import files
+
+left = [2]  # the field and the record of the first atlas get their names, nothing after them
+
+def replace(part, path):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    os.replace(part, path)
+
+files.os = types.SimpleNamespace(**{**vars(os), "replace": replace})
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_killed_while_it_writes_it_goes_on(people, options, tmp_path, succeeds, child_environment):
+    given = {**options, "atlases": people / "atlases.csv", "output": tmp_path / "out"}
+    command = command_line("propagate", "--keep", "--no-report", **given)
+    died = subprocess.run([sys.executable, "-c", KILLED, *command], env=child_environment)
+    assert died.returncode == -signal.SIGKILL
+    first, second = (
+        set(os.listdir(tmp_path / "out/atlases" / name)) for name in ("other", "first")
+    )
+    assert first == {"disp.nii.gz", "registration.json"}
+    assert len(second) == 1 and second.pop().endswith(".part")
+    said = succeeds("propagate", "--keep", "--no-report", **given)
+    assert said.out.count("kept") == 1
+    assert set(os.listdir(tmp_path / "out/atlases/first")) == first
+    succeeds("propagate", "--no-report", **{**given, "output": tmp_path / "whole"})
+    whole, resumed = (load_image(tmp_path / n / "labels.nii.gz").data for n in ("whole", "out"))
+    np.testing.assert_array_equal(resumed, whole)
