@@ -28,9 +28,10 @@ from dataset import Pair, read_task
 from optreg import Grid, Image, Registration, RegistrationConfig, register, warm_up
 from optreg.continuous import bytes_per_iteration, plan
 from optreg.errors import OptregError
+from optreg.inputs import Inputs
 from optreg.io import load_image
 from optreg.kernels import Backend, get_backend
-from optreg.preprocess import foreground_box, normalize, onto_fixed_grid
+from optreg.prepare import prepare
 from optreg.transform import DisplacementField
 
 _BLOCK_BYTES = 1 << 28  # far above any cache
@@ -101,13 +102,8 @@ def timed(
 
 def cropped_voxels(fixed: Image, moving: Image, config: RegistrationConfig) -> int:
     """Voxels of the box that is registered, at full resolution."""
-    volumes = [
-        normalize(image.data, config.preprocess)
-        for image in (fixed, onto_fixed_grid(fixed, moving))
-    ]
-    multiple = config.continuous.finest * 2 ** (len(config.continuous.iterations) - 1)
-    box = foreground_box(*volumes, config.preprocess.margin_vox, multiple)
-    return int(np.prod(box.shape))
+    volumes = prepare(Inputs((fixed,), (moving,)), None, config, get_backend("cpu"))
+    return int(np.prod(volumes.box.shape))
 
 
 def resampled(image: Image, voxel_mm: float) -> Image:
@@ -153,7 +149,7 @@ def measure(
     bandwidth = copy_bandwidth(backend, threads)
     voxels = cropped_voxels(fixed, moving, config)
     similarity = runs[0][0].similarity
-    terms = plan(similarity, _CHANNELS.get(similarity, 3), config.continuous)
+    terms = plan([similarity], [_CHANNELS.get(similarity, 3)], config.continuous)
     levels = []
     for factor, term in zip(runs[0][1], terms, strict=True):
         # Median over iterations, so that one disturbance or a level's first one does not count.

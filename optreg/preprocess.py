@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +10,9 @@ import numpy as np
 from optreg.config import PreprocessConfig
 from optreg.errors import GeometryError, InputError
 from optreg.image import Image
-from optreg.transform import DisplacementField
 
-__all__ = ["Box", "check_content", "foreground_box", "normalize", "onto_fixed_grid"]
+__all__ = ["Box", "check_content", "check_overlap", "foreground_box", "normalize"]
 
-_log = logging.getLogger("optreg")
 _MINIMUM_SIZE = 8
 
 
@@ -87,16 +84,14 @@ def check_content(image: Image, role: str) -> None:
         raise InputError(f"{name}: {what}; nothing to register")
 
 
-def onto_fixed_grid(fixed: Image, moving: Image) -> Image:
-    """Moving image resampled to the grid of the fixed one, through the world.
+def check_overlap(fixed: Image, moving: Image) -> None:
+    """Refuse images that are in different places of the world.
 
     Raises
     ------
     GeometryError
         The fields of view do not overlap.
     """
-    if fixed.grid.same_as(moving.grid):
-        return moving
     corners = []
     for grid in (fixed.grid, moving.grid):
         ends = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T
@@ -108,19 +103,19 @@ def onto_fixed_grid(fixed: Image, moving: Image) -> Image:
         raise GeometryError(
             f"fields of view do not overlap: fixed {boxes[0]} mm, moving {boxes[1]} mm"
         )
-    _log.info("moving %s resampled to the fixed grid %s", moving.shape, fixed.shape)
-    return DisplacementField.identity(fixed.grid, moving.grid).apply(moving, "linear")
 
 
-def normalize(data: Any, config: PreprocessConfig, xp: Any = np) -> Any:
+def normalize(data: Any, config: PreprocessConfig, xp: Any = np, region: Any | None = None) -> Any:
     """Intensities scaled to 0..1: 0 is the background, 1 a high percentile of the foreground.
 
     The background is zero, or the smallest value where there are negative ones. An intensity
     scaling or, for images with negative values, a shift of the input leaves the result unchanged.
+    What the intensities are is read where `region` (X, Y, Z) is above 0; without, everywhere.
     """
     values = data.astype(xp.float64, copy=False)
     base = min(float(values.min()), 0.0)
-    foreground = values[values > base]
+    mask = values > base
+    foreground = values[mask if region is None else mask & (region > 0)]
     # A tenth of the voxels gives the percentile to well below the noise.
     sample = foreground[:: max(1, len(foreground) // 500_000)]
     top = float(xp.percentile(sample, config.percentile))

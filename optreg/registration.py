@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Union
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from optreg import continuous, discrete, features
 from optreg.config import RegistrationConfig
-from optreg.continuous.repair import repair_pair, tighten_inverse
-from optreg.errors import ConfigError, DeviceMemoryError, GeometryError, InputError
-from optreg.image import Image
+from optreg.errors import DeviceMemoryError
+from optreg.finish import finish, free_of_folds
+from optreg.inputs import ImageLike, Images, Initial, Inputs, read_inputs, read_start
 from optreg.kernels import Backend, get_backends, thread_limit
-from optreg.preprocess import Box, check_content, foreground_box, normalize, onto_fixed_grid
+from optreg.prepare import Volumes, prepare
+from optreg.preprocess import Box
 from optreg.result import Registration, Status
-from optreg.transform import Affine, DisplacementField
+from optreg.transform import DisplacementField
 
 __all__ = ["register"]
 
 _log = logging.getLogger("optreg")
-ImageLike = Union[Image, NDArray[Any], str, "os.PathLike[str]"]
-Initial = Union[DisplacementField, Affine, NDArray[Any], str, "os.PathLike[str]"]
 
 _SAME_CONTRAST = 0.3
 """Correlation of the intensities above which two images count as one contrast."""
@@ -66,8 +60,8 @@ class _Clock:
 
 
 def register(
-    fixed: ImageLike,
-    moving: ImageLike,
+    fixed: Images,
+    moving: Images,
     *,
     preset: str = "default",
     config: RegistrationConfig | None = None,
@@ -75,6 +69,9 @@ def register(
     init: Initial | None = None,
     refine: bool = False,
     fixed_mask: ImageLike | None = None,
+    moving_mask: ImageLike | None = None,
+    weights: ImageLike | None = None,
+    axes: str = "ijk",
     device: str = "auto",
     threads: int | None = None,
     progress: Callable[[str, float], None] | None = None,
@@ -83,9 +80,11 @@ def register(
 
     Parameters
     ----------
-    fixed, moving : Image, (X, Y, Z) ndarray or path
+    fixed, moving : Image, (X, Y, Z) ndarray or path, or a list of them
         Images in one world; `moving` is resampled to the grid of `fixed` where they differ.
-        Arrays have 1 mm voxels and the same origin. Zero is background.
+        Arrays have 1 mm voxels and the same origin. Zero is background. Lists are channels, such
+        as T1w and T2w of one person, in the same order in both: all take part equally, and the
+        grid and the result are those of the first.
     preset : {"fast", "default", "accurate"}
         Which of the tuned configurations; ignored where `config` is given.
     config : RegistrationConfig, optional
@@ -100,8 +99,15 @@ def register(
     refine : bool
         Go on from the field `init` itself instead, at full resolution only: for one that is nearly
         right. What it has found already is then not looked for anew.
-    fixed_mask : Image, ndarray or path, optional
-        Voxels of the fixed image (> 0) that are registered; the rest counts as background.
+    fixed_mask, moving_mask : Image, ndarray or path, optional
+        Where the image counts (> 0), on any grid of its world. The rest is not compared, for it
+        has no counterpart: a lesion, what another field of view does not show. The displacement
+        there follows from what is around it.
+    weights : Image, ndarray or path, optional
+        How much each place of the fixed image counts, 0 or more, relative to the largest.
+    axes : str
+        Array axes of `fixed` along which the deformation may go: of "i", "j", "k", as "j" for
+        the distortion of echo-planar images along their phase encoding. `init` is free.
     device : str
         "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the GPU if there is one that works and
         has enough memory, else the CPU.
@@ -129,142 +135,90 @@ def register(
     config = config or RegistrationConfig.preset(preset)
     if similarity is not None:
         config = RegistrationConfig.from_dict({**config.to_dict(), "similarity": similarity})
-    fixed, moving = as_image(fixed, "fixed"), as_image(moving, "moving")
-    mask = None if fixed_mask is None else as_image(fixed_mask, "fixed_mask")
-    if refine and init is None:
-        raise ConfigError("refine: needs a field to go on from; give init")
+    inputs = read_inputs(
+        fixed,
+        moving,
+        init=init,
+        refine=refine,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        weights=weights,
+        axes=axes,
+    )
     if refine:
         config = config.refinement()
     *others, last = get_backends(device)
     with thread_limit(threads):
         for backend in others:
             try:
-                return _registered(fixed, moving, init, refine, mask, config, backend, progress)
+                return _registered(inputs, config, backend, progress)
             except DeviceMemoryError as error:
                 _log.warning("%s: trying the next device", error)
-        return _registered(fixed, moving, init, refine, mask, config, last, progress)
+        return _registered(inputs, config, last, progress)
 
 
 def _registered(
-    fixed: Image,
-    moving: Image,
-    init: Initial | None,
-    refine: bool,
-    mask: Image | None,
+    inputs: Inputs,
     config: RegistrationConfig,
     backend: Backend,
     progress: Callable[[str, float], None] | None,
 ) -> Registration:
     """`register` on one device."""
-    clock = _Clock(progress, backend)
+    clock, still = _Clock(progress, backend), inputs.still_axes
     with backend.active():
         with clock.stage("preprocess"):
-            check_content(fixed, "fixed")
-            check_content(moving, "moving")
-            start, begin = _initial(init, fixed, moving, backend), None
-            if refine:
+            start, begin = read_start(inputs, backend), None
+            if inputs.refine:
                 start, begin = None, start
-            fixed_cut, moving_cut, box = _prepare(fixed, moving, start, mask, config, backend)
+            volumes = prepare(inputs, start, config, backend)
+            box, regions = volumes.box, volumes.regions
         with clock.stage("discrete"):
-            search = discrete.search(fixed_cut, moving_cut, config.discrete, backend)
-            searched = moving_cut if search is None else backend.kernels.warp(moving_cut, search[0])
+            first = volumes.fixed[0], volumes.moving[0]
+            search = discrete.search(*first, config.discrete, backend, regions, still)
+            if search is not None:
+                volumes.warp_moving(search[0], backend)
         with clock.stage("features"):
             field = _solvable(begin, box, config, backend)
-            close = searched if field is None else backend.kernels.warp(searched, field)
-            chosen = _choose(config.similarity, fixed_cut, close)
-            pair = features.channels(fixed_cut, searched, chosen, config, backend)
+            chosen = _choose(config.similarity, volumes, field, backend)
+            pairs = _features(volumes, chosen, config, backend)
         history: list[dict[str, Any]] = []
         with clock.stage("refine") as inside:
-            *refined, finite = _refine(pair, field, chosen, config, backend, history, inside)
-        del pair, field, close, fixed_cut, moving_cut, searched  # room for what follows
+            *refined, finite = _refine(
+                pairs, volumes.regions, still, field, chosen, config, backend, history, inside
+            )
+        del pairs, field, volumes, first, regions  # room for what follows
         with clock.stage("finish"):
-            fields, repaired = _finish(refined, search, start, box, config, backend)
+            fields, repaired = finish(refined, search, start, box, config, backend, still)
         status = Status.CONVERGED if finite else Status.DIVERGED
+        images, name = (inputs.fixed[0], inputs.moving[0]), "+".join(dict.fromkeys(chosen))
         result = Registration.assemble(
-            fixed, moving, fields, status, history, config, chosen, repaired, backend
+            *images, fields, status, history, config, name, repaired, backend
         )
     result.timings.update(clock.finish())
     return result
 
 
-def as_image(source: ImageLike, role: str) -> Image:
-    """Image of whatever `register` accepts."""
-    if isinstance(source, Image):
-        return source
-    if isinstance(source, (str, os.PathLike)):
-        from optreg.io import load_image
-
-        return load_image(Path(source))
-    return Image.from_array(np.asarray(source), role)
-
-
-def _initial(
-    init: Initial | None, fixed: Image, moving: Image, backend: Backend
-) -> DisplacementField | None:
-    """The start as a field on the fixed grid."""
-    if init is None:
-        return None
-    if isinstance(init, DisplacementField):
-        field = init
-    elif isinstance(init, Affine):
-        field = init.to_displacement(fixed.grid)
-    elif isinstance(init, (str, os.PathLike)):
-        from optreg import affine
-
-        if str(init) in affine.MODELS:
-            found = affine.align(fixed, moving, model=str(init), backend=backend)
-            field = found.to_displacement(fixed.grid)
-        else:
-            from optreg.io import read_field
-
-            field = read_field(Path(init), fixed.grid)
-    else:
-        field = DisplacementField(np.asarray(init), fixed.grid)
-    if not field.fixed_grid.same_as(fixed.grid):
-        raise GeometryError("init is not on the grid of the fixed image; resample it first")
-    return DisplacementField(field.disp, fixed.grid)
-
-
-def _prepare(
-    fixed: Image,
-    moving: Image,
-    start: DisplacementField | None,
-    mask: Image | None,
-    config: RegistrationConfig,
-    backend: Backend,
-) -> tuple[Any, Any, Box]:
-    """Normalized volumes of both images on the box around their foregrounds."""
-    if start is None:
-        onto = onto_fixed_grid(fixed, moving)
-    else:
-        from optreg.affine import resample_foreground
-
-        onto = resample_foreground(moving, start)
-    if not np.any(onto.data):
-        raise InputError(f"{moving.name or 'moving'}: no foreground on the grid of the fixed image")
-    xp = backend.xp
-    arrays = [backend.asarray(image.data) for image in (fixed, onto)]
-    volumes = [normalize(a, config.preprocess, xp) for a in arrays]
-    if mask is not None:
-        keep = backend.asarray(onto_fixed_grid(fixed, mask).data > 0)
-        if not bool((keep & (volumes[0] > 0)).any()):
-            raise InputError("fixed_mask: covers no foreground of the fixed image")
-        volumes[0] = volumes[0] * keep
-    levels = len(config.continuous.iterations)
-    # Both are powers of two.
-    multiple = max(config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox)
-    box = foreground_box(volumes[0], volumes[1], config.preprocess.margin_vox, multiple, xp)
-    fixed_cut, moving_cut = (box.crop(v, xp) for v in volumes)
-    return fixed_cut, moving_cut, box
-
-
-def _choose(wanted: str, fixed: Any, moving: Any) -> str:
+def _choose(wanted: str, volumes: Volumes, field: Any | None, backend: Backend) -> tuple[str, ...]:
+    """Similarity of every channel."""
     if wanted != "auto":
-        return wanted
-    correlation = features.global_correlation(fixed, moving)
-    chosen = "lncc" if correlation > _SAME_CONTRAST else "tissue"
-    _log.info("intensities correlate with %.2f: similarity %s", correlation, chosen)
-    return chosen
+        return (wanted,) * len(volumes.fixed)
+    chosen = []
+    for fixed, moving in zip(volumes.fixed, volumes.moving, strict=True):
+        close = moving if field is None else backend.kernels.warp(moving, field)
+        correlation = features.global_correlation(fixed, close, volumes.regions)
+        chosen.append("lncc" if correlation > _SAME_CONTRAST else "tissue")
+        _log.info("intensities correlate with %.2f: similarity %s", correlation, chosen[-1])
+    return tuple(chosen)
+
+
+def _features(
+    volumes: Volumes, chosen: tuple[str, ...], config: RegistrationConfig, backend: Backend
+) -> list[tuple[Any, Any]]:
+    """Feature volumes of every channel."""
+    return [
+        features.channels(fixed, moving, similarity, config, backend, volumes.regions)
+        for fixed, moving, similarity in zip(volumes.fixed, volumes.moving, chosen, strict=True)
+    ]
 
 
 def _solvable(
@@ -274,68 +228,32 @@ def _solvable(
     if begin is None:
         return None
     field = box.crop(backend.asarray(begin.disp), backend.xp)
-    _free_of_folds(field, backend.kernels.invert(field), config, backend)
+    free_of_folds(field, backend.kernels.invert(field), config, backend)
     return field
 
 
 def _refine(
-    pair: tuple[Any, Any],
+    pairs: list[tuple[Any, Any]],
+    regions: tuple[Any, Any],
+    still_axes: tuple[int, ...],
     field: Any | None,
-    chosen: str,
+    chosen: tuple[str, ...],
     config: RegistrationConfig,
     backend: Backend,
     history: list[dict[str, Any]],
     progress: Callable[[float], None],
 ) -> tuple[Any, Any, bool]:
-    settings = config.continuous
-    k = backend.kernels
+    settings, k = config.continuous, backend.kernels
+    terms = continuous.plan(chosen, [len(fixed) for fixed, _ in pairs], settings)
+    fixed, moving = (
+        side[0] if len(side) == 1 else backend.xp.concatenate(side)
+        for side in zip(*pairs, strict=True)
+    )
     for _ in range(settings.finest.bit_length() - 1):
-        pair = (k.downsample(pair[0]), k.downsample(pair[1]))
+        fixed, moving = k.downsample(fixed), k.downsample(moving)
+        there, back = (None if r is None else k.downsample(r) for r in regions)
+        regions = there, back
         field = None if field is None else 0.5 * k.downsample(field)
-    terms = continuous.plan(chosen, len(pair[0]), settings)
-    return continuous.refine(*pair, terms, settings, backend, history, progress, field)
-
-
-def _finish(
-    fields: list[Any],
-    search: tuple[Any, Any] | None,
-    start: DisplacementField | None,
-    box: Box,
-    config: RegistrationConfig,
-    backend: Backend,
-) -> tuple[tuple[Any, Any], int]:
-    """Displacement and inverse on the full grid, free of folds, as they will be exported."""
-    k = backend.kernels
-    inverse, forward = fields.pop(), fields.pop()  # so that nobody else holds them
-    for _ in range(config.continuous.finest.bit_length() - 1):
-        forward, inverse = k.upsample(forward, 2.0), k.upsample(inverse, 2.0)
-    if search is not None:
-        forward, inverse = k.compose(search[0], forward), k.compose(inverse, search[1])
-    repaired = 0
-    if start is None:
-        repaired = _free_of_folds(forward, inverse, config, backend)
-    forward, inverse = (box.paste(f, backend.xp) for f in (forward, inverse))
-    if start is not None:
-        begin, end = (backend.asarray(s.disp) for s in (start, start.invert()))
-        forward, inverse = k.compose(begin, forward), k.compose(inverse, end)
-    if start is not None or any(_folds_at_rim(f, box, backend) for f in (forward, inverse)):
-        repaired += _free_of_folds(forward, inverse, config, backend)
-    return (forward, inverse), repaired
-
-
-def _free_of_folds(forward: Any, inverse: Any, config: RegistrationConfig, backend: Backend) -> int:
-    repaired = repair_pair(forward, inverse, config.repair, backend)
-    for _ in range(config.repair.tighten_rounds):
-        tighten_inverse(forward, inverse, config.repair, backend)
-    return repaired
-
-
-def _folds_at_rim(disp: Any, box: Box, backend: Backend) -> bool:
-    """Whether a pasted field folds where the box ends: inside it is known not to."""
-    xp, k = backend.xp, backend.kernels
-    for axis, (part, size) in enumerate(zip(box.slices, disp.shape[1:], strict=True), start=1):
-        for end in (part.start, part.stop):
-            slab = xp.arange(max(end - 2, 0), min(end + 2, size))
-            if 0 < end < size and bool((k.minimum_determinant(disp.take(slab, axis)) <= 0).any()):
-                return True
-    return False
+    return continuous.refine(
+        fixed, moving, terms, settings, backend, history, progress, field, regions, still_axes
+    )

@@ -17,6 +17,7 @@ from optreg.image import Image
 
 # Helpers of several folders; at the end, so that no folder here hides a module.
 sys.path.append(str(Path(__file__).parent))
+from synthetic_heads import one_head, pair_and_truth
 
 # Before anything imports matplotlib: no window, whatever the desktop says.
 os.environ["MPLBACKEND"] = "Agg"
@@ -40,6 +41,18 @@ def data_dir() -> Path:
 def child_environment() -> dict[str, str]:
     """Environment of a process that finds the package where this one did, installed or not."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+@pytest.fixture(scope="session")
+def head() -> np.ndarray:
+    """A small head of three tissues."""
+    return one_head()
+
+
+@pytest.fixture(scope="session")
+def pair(head: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fixed and moving head, and the displacement (3, X, Y, Z) from one to the other."""
+    return pair_and_truth(head)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
+from synthetic_heads import SHAPE, error_vox, smooth_noise
 
 import optreg
 from optreg.config import RegistrationConfig
@@ -16,54 +17,15 @@ from optreg.errors import ConfigError, DeviceError, GeometryError, InputError
 from optreg.kernels import cpu
 from optreg.result import Status
 
-SHAPE = (48, 56, 44)
 SMALL = replace(
     RegistrationConfig(),
     continuous=replace(RegistrationConfig().continuous, iterations=(40, 40, 12)),
 )
 
 
-def smooth_noise(seed, sigma, channels=None):
-    rng = np.random.default_rng(seed)
-    size = SHAPE if channels is None else (channels, *SHAPE)
-    noise = rng.standard_normal(size)
-    width = sigma if channels is None else (0, sigma, sigma, sigma)
-    noise = ndimage.gaussian_filter(noise, width)
-    return noise / np.abs(noise).max()
-
-
-@pytest.fixture(scope="module")
-def head():
-    """Three tissue classes inside an ellipsoid, partial volume at their borders."""
-    grid = np.indices(SHAPE) - (np.array(SHAPE).reshape(3, 1, 1, 1) - 1) / 2
-    radius = np.sqrt(((grid / np.array([18, 22, 17]).reshape(3, 1, 1, 1)) ** 2).sum(axis=0))
-    pattern = smooth_noise(0, 2.5)
-    tissue = np.where(pattern > 0.15, 3.0, np.where(pattern > -0.2, 2.0, 1.0))
-    return ndimage.gaussian_filter(np.where(radius < 1, tissue, 0), 0.6) * (radius < 1.05)
-
-
-@pytest.fixture(scope="module")
-def pair(head):
-    """Fixed = moving warped by the truth, so the truth is known on the fixed grid."""
-    truth = (2.5 * smooth_noise(5, 7, 3)).astype(np.float32)
-    assert cpu.minimum_determinant(truth).min() > 0.3
-    fixed = cpu.warp(head.astype(np.float32), truth)
-    rng = np.random.default_rng(1)
-    noise = 0.03 * rng.standard_normal((2, *SHAPE))
-    return (
-        np.where(fixed > 0.2, fixed + noise[0], 0).astype(np.float32),
-        np.where(head > 0.2, head + noise[1], 0).astype(np.float32),
-        truth,
-    )
-
-
 @pytest.fixture(scope="module")
 def result(pair):
     return optreg.register(pair[0], pair[1], config=SMALL)
-
-
-def error_vox(disp, truth, mask):
-    return np.sqrt(((disp - truth) ** 2).sum(axis=0))[mask]
 
 
 def test_known_deformation_is_recovered(pair, result):
@@ -187,16 +149,6 @@ def test_discrete_search_extends_the_capture_range(pair):
         found[enabled] = error_vox(run.disp, truth_shifted, fixed > 0).mean()
         assert run.quality["folded_voxels"] == 0
     assert found["on"] < 1.0 < found["off"]
-
-
-def test_mask_limits_what_is_registered(pair):
-    fixed, moving, _ = pair
-    mask = np.zeros(SHAPE, np.uint8)
-    mask[:24] = 1
-    masked = optreg.register(fixed, moving, preset="fast", fixed_mask=mask)
-    assert masked.quality["folded_voxels"] == 0
-    with pytest.raises(InputError, match="fixed_mask"):
-        optreg.register(fixed, moving, fixed_mask=np.zeros(SHAPE))
 
 
 def test_save(result, tmp_path):

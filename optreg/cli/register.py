@@ -23,59 +23,96 @@ warped.nii.gz, config.toml, result.json, metrics.json, report.html and overview.
     "optreg register --fixed fixed.nii.gz --moving moving.nii.gz --output result",
     "optreg register --fixed t1.nii.gz --moving flair.nii.gz --similarity tissue \\",
     "    --fixed-labels t1_seg.nii.gz --moving-labels flair_seg.nii.gz --output result",
+    "optreg register --fixed t1.nii.gz t2.nii.gz --moving old_t1.nii.gz old_t2.nii.gz \\",
+    "    --fixed-mask no_lesion.nii.gz --output result",
 )
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = new_parser(commands, "register", "register a moving image onto a fixed one", _TEXT)
-    files = parser.add_argument_group("files")
-    files.add_argument("--fixed", required=True, metavar="IMAGE", help="image that stays")
-    files.add_argument("--moving", required=True, metavar="IMAGE", help="image that is warped")
-    files.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
-    files.add_argument("--overwrite", action="store_true", help="replace an earlier result")
-    files.add_argument(
-        "--bids",
-        action="store_true",
-        help="DIR is a BIDS dataset of derivatives: names come from those of the images (sub-...)",
+    _add_images(parser)
+    _add_results(parser)
+    add_engine_options(parser)
+    return parser
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("images")
+    group.add_argument(
+        "--fixed",
+        required=True,
+        nargs="+",
+        metavar="IMAGE",
+        help="image that stays; several are channels of it, such as T1w and T2w of one person",
     )
-    files.add_argument(
+    group.add_argument(
+        "--moving",
+        required=True,
+        nargs="+",
+        metavar="IMAGE",
+        help="image that is warped, or its channels in the same order",
+    )
+    group.add_argument(
+        "--fixed-mask",
+        metavar="IMAGE",
+        help="compare only where this is above 0: without a lesion, within a field of view",
+    )
+    group.add_argument("--moving-mask", metavar="IMAGE", help="the same for the moving image")
+    group.add_argument(
+        "--weights", metavar="IMAGE", help="how much each place of the fixed image counts, from 0"
+    )
+    group.add_argument("--volume", type=int, metavar="N", help="volume of 4-D images, from 0")
+    group.add_argument(
+        "--nan-to", type=float, metavar="VALUE", help="replace NaN and infinite voxels"
+    )
+    group.add_argument(
+        "--strict-grid", action="store_true", help="refuse a moving image on another grid"
+    )
+    group.add_argument(
         "--init",
         metavar="START",
         help="start from this displacement field or ITK transform, or align first: affine, "
         "similarity, rigid, translation, or moments (centres of mass and extents)",
     )
-    files.add_argument(
+    group.add_argument(
         "--refine",
         action="store_true",
         help="go on from the field of --init itself, at full resolution only: it is nearly right",
     )
-    files.add_argument("--fixed-mask", metavar="IMAGE", help="register only where this is above 0")
-    files.add_argument("--fixed-labels", metavar="IMAGE", help="label map of the fixed image")
-    files.add_argument(
+    group.add_argument(
+        "--axes",
+        default="ijk",
+        metavar="AXES",
+        help="array axes of the fixed image along which to deform, such as j (without: ijk)",
+    )
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
+    group.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+    group.add_argument(
+        "--bids",
+        action="store_true",
+        help="DIR is a BIDS dataset of derivatives: names come from those of the images (sub-...)",
+    )
+    group.add_argument("--fixed-labels", metavar="IMAGE", help="label map of the fixed image")
+    group.add_argument(
         "--moving-labels", metavar="IMAGE", help="label map of the moving image: measured, warped"
     )
-    files.add_argument(
+    group.add_argument(
         "--format",
         action="append",
         choices=("l2r", "itk"),
         default=[],
         help="field format; itk is written besides l2r (ANTs, SimpleITK)",
     )
-    files.add_argument("--volume", type=int, metavar="N", help="volume of 4-D images, from 0")
-    files.add_argument(
-        "--nan-to", type=float, metavar="VALUE", help="replace NaN and infinite voxels"
-    )
-    files.add_argument(
-        "--strict-grid", action="store_true", help="refuse a moving image on another grid"
-    )
-    files.add_argument(
+    group.add_argument(
         "--report",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="HTML report and overview picture (without: where matplotlib is installed)",
     )
-    add_engine_options(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,21 +125,21 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     pictures = pictures_wanted(args.report)
     if args.bids:
-        images = args.fixed, args.moving
+        images = args.fixed[0], args.moving[0]
         place = registration_dataset(Path(args.output), *images, args.overwrite)
     else:
         check_folder(args.output, args.overwrite)
         place = staged_folder(args.output, args.overwrite)
     fixed, moving = (
-        load_image(path, volume=args.volume, nan_to=args.nan_to)
-        for path in (args.fixed, args.moving)
+        [load_image(path, volume=args.volume, nan_to=args.nan_to) for path in paths]
+        for paths in (args.fixed, args.moving)
     )
-    if args.strict_grid and not moving.grid.same_as(fixed.grid):
-        raise GeometryError(
-            f"{args.moving}: is on another grid than {args.fixed}; leave out --strict-grid"
-        )
+    for image in moving:
+        if args.strict_grid and not image.grid.same_as(fixed[0].grid):
+            raise GeometryError(
+                f"{image.name}: is on another grid than {args.fixed[0]}; leave out --strict-grid"
+            )
     labels = load_labels(args.fixed_labels), load_labels(args.moving_labels)
-    mask = load_image(args.fixed_mask) if args.fixed_mask else None
     with place as folder, progress(args.quiet) as report:
         result = register(
             fixed,
@@ -111,7 +148,10 @@ def run(args: argparse.Namespace) -> int:
             similarity=args.similarity,
             init=args.init,
             refine=args.refine,
-            fixed_mask=mask,
+            fixed_mask=args.fixed_mask,
+            moving_mask=args.moving_mask,
+            weights=args.weights,
+            axes=args.axes,
             device=args.device,
             threads=args.threads,
             progress=part(report, 0.0, 0.8),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optreg.config import ContinuousConfig
+from optreg.continuous.region import Region, joint_weights
 from optreg.kernels import Backend
 
 __all__ = ["Objective", "Terms", "plan"]
@@ -28,15 +30,18 @@ class Terms:
     difference : tuple of float
         Of the squared difference of each channel.
     structure : float
-        Of the squared difference of MIND-SSC features of the first channel.
+        Of the squared difference of MIND-SSC features of the intensities.
     structure_iterations : int
         How many of the last iterations have that term.
+    intensities : tuple of int
+        Which channels are intensities.
     """
 
     correlation: tuple[float, ...]
     difference: tuple[float, ...]
     structure: float = 0.0
     structure_iterations: int = 0
+    intensities: tuple[int, ...] = (0,)
 
     @property
     def passes(self) -> int:
@@ -50,16 +55,42 @@ class Terms:
         return max((c for c, pair in enumerate(weighed, start=1) if any(pair)), default=0)
 
 
-def plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms]:
-    """Terms of every level, coarse to fine.
+def plan(
+    similarities: Sequence[str], channels: Sequence[int], config: ContinuousConfig
+) -> list[Terms]:
+    """Terms of every level, coarse to fine, for one pair of images or several that move as one.
 
     Parameters
     ----------
-    similarity : {"lncc", "tissue", "mind"}
-        See `RegistrationConfig`.
-    channels : int
-        Of the feature volumes: twelve of MIND, else the intensity and at least one tissue map.
+    similarities : sequence of {"lncc", "tissue", "mind"}
+        Of each pair of images, see `RegistrationConfig`.
+    channels : sequence of int
+        Of the feature volumes of each: twelve of MIND, else the intensity and at least one tissue
+        map.
     """
+    parts = [_plan(s, c, config) for s, c in zip(similarities, channels, strict=True)]
+    first = [sum(channels[:i]) for i in range(len(channels))]
+    share = 1.0 / len(parts)
+    joined = []
+    for level in zip(*parts, strict=True):
+        correlation = tuple(share * c for terms in level for c in terms.correlation)
+        difference = tuple(share * d for terms in level for d in terms.difference)
+        # MIND has no structure term besides itself.
+        described = [t.structure > 0 for t in level]
+        joined.append(
+            Terms(
+                correlation,
+                difference,
+                share * max(t.structure for t in level),
+                max(t.structure_iterations for t in level),
+                tuple(f for f, wanted in zip(first, described, strict=True) if wanted),
+            )
+        )
+    return joined
+
+
+def _plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Terms]:
+    """Terms of every level for one pair of images."""
     levels = len(config.iterations)
     if similarity == "mind":
         return [Terms((0.0,) * channels, (_MIND_WEIGHT,) * channels)] * levels
@@ -89,6 +120,8 @@ class Objective:
         What counts.
     level : int
         Which entry of the tuples of the configuration.
+    regions : pair of Region or None
+        How much the voxels of either image count; they move with their images.
     """
 
     def __init__(
@@ -99,6 +132,7 @@ class Objective:
         level: int,
         config: ContinuousConfig,
         backend: Backend,
+        regions: tuple[Region | None, Region | None] = (None, None),
     ):
         xp, self._k = backend.xp, backend.kernels
         self._images, self._terms = (fixed, moving), terms
@@ -106,9 +140,12 @@ class Objective:
         self._stride = config.window_stride[level]
         # One channel is warped at a time: many would take more memory, and no less work.
         self._warped = [xp.empty_like(fixed[0]), xp.empty_like(moving[0])]
-        self._structure: tuple[Any, Any] | None = None
+        self._structure: list[tuple[Any, Any]] = []
         if terms.structure > 0 and terms.structure_iterations > 0:
-            self._structure = self._features(fixed[0]), self._features(moving[0])
+            for c in terms.intensities:
+                described = self._features(fixed[c]), self._features(moving[c])
+                self._structure += zip(*described, strict=True)
+        self._regions = regions
 
     def _features(self, volume: Any) -> Any:
         features = self._k.mind_ssc(volume, 1, 1, _STRUCTURE_CHANNELS)
@@ -133,21 +170,22 @@ class Objective:
             Mean over the voxels, without the structure term: it is comparable within a level.
         """
         terms, add, total = self._terms, False, 0.0
+        region = joint_weights(self._regions, fields)
         channels = zip(*self._images, terms.correlation, terms.difference, strict=True)
         for fixed, moving, correlation, difference in channels:
             if correlation or difference:
                 pair = self._warp(fixed, moving, fields)
             if correlation:
                 settings = self._radius, self._eps, force, correlation, add, self._stride
-                total += correlation * self._k.lncc(*pair, *settings)
+                total += correlation * self._k.lncc(*pair, *settings, region)
                 add = True
             if difference:
-                total -= difference * self._k.ssd(*pair, force, weight=difference, add=add)
+                total -= difference * self._k.ssd(*pair, force, difference, add, region)
                 add = True
-        if self._structure is not None and remaining < terms.structure_iterations:
-            for fixed, moving in zip(*self._structure, strict=True):
+        if remaining < terms.structure_iterations:
+            for fixed, moving in self._structure:
                 pair = self._warp(fixed, moving, fields)
-                self._k.ssd(*pair, force, weight=terms.structure, add=True)
+                self._k.ssd(*pair, force, terms.structure, True, region)
         return total / (sum(terms.correlation) or 1.0)
 
     def _warp(self, fixed: Any, moving: Any, fields: list[Any]) -> tuple[Any, Any]:

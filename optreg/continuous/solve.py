@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from optreg.config import ContinuousConfig
+from optreg.continuous.region import Region, build_regions
 from optreg.continuous.similarity import Objective, Terms
 from optreg.kernels import Backend
 from optreg.pyramid import build_pyramid, coarse_to_fine
@@ -42,14 +43,17 @@ def bytes_per_iteration(voxels: int, channels: int, passes: int, fields: int = 2
     return 4 * voxels * (fields * each + once)
 
 
-def bytes_needed(voxels: int, channels: int) -> int:
+def bytes_needed(voxels: int, channels: int, regions: int = 0) -> int:
     """Memory of a whole refinement that ends with so many voxels, in bytes.
 
     Float32 volumes: both images at all resolutions, on the last level one warped channel of each,
     force, spare and two copies of one field (12), log J, and the work space of the similarity (at
-    most 15 for windows at every voxel) beside that of a filter (2). Earlier levels take less.
+    most 15 for windows at every voxel) beside that of a filter (2). Each of the weights of the two
+    images is there at all resolutions twice, for what is known and how much it counts, and both
+    warped; windows have one sum more then. Earlier levels take less.
     """
-    return 4 * int(voxels * (2 * channels * 8 / 7 + 2 + 12 + 1 + 17))
+    weights = 4 * regions * 8 / 7 + min(regions, 1)
+    return 4 * int(voxels * (2 * channels * 8 / 7 + 2 + 12 + 1 + 17 + weights))
 
 
 class _Level:
@@ -62,16 +66,25 @@ class _Level:
         terms: Terms,
         config: ContinuousConfig,
         backend: Backend,
+        regions: tuple[Region | None, Region | None],
+        still_axes: tuple[int, ...],
     ):
         xp = self._xp = backend.xp
         self._k, self._config, self._level = backend.kernels, config, level
-        self._objective = Objective(*volumes, terms, level, config, backend)
+        self._objective = Objective(*volumes, terms, level, config, backend, regions)
+        self._still = still_axes
         shape = volumes[0].shape[1:]
         self._force = xp.empty((3, *shape), xp.float32)
         self._spare = xp.empty((3, *shape), xp.float32)
         self._work = xp.empty(shape, xp.float32)
         self._scale: Any = 1.0
         self._first: Any = None
+        # The root mean square of forces is over all voxels; where some do not count, it is less.
+        self._tau = config.step_tau
+        for region in regions:
+            if region is not None:
+                weights = region.at(None).astype(xp.float64)
+                self._tau /= max(float(weights.mean() / xp.sqrt((weights**2).mean())), 1e-3)
 
     def iterate(self, fields: list[Any], iteration: int) -> Any:
         """Advance one or two half fields in place; the similarity before the step.
@@ -86,8 +99,9 @@ class _Level:
         # Worse than the start: the images agree, steps have to vanish.
         self._scale = xp.where(value < self._first, 0.5 * self._scale, self._scale)
         k.gaussian_filter(force, c.force_sigma_vox[i], force, self._work)
+        self._stop(force)
         # In units of its own r.m.s. the step does not depend on how the similarity is scaled.
-        tau = xp.maximum(c.step_tau * k.root_mean_square(force), c.step_floor)
+        tau = xp.maximum(self._tau * k.root_mean_square(force), c.step_floor)
         length = self._scale * c.step_vox[i] * (1 - c.step_decay[i] * iteration / count)
         # Opposite steps: separate forces would let both halves drift the same way, which changes
         # nothing between the images but bends the midpoint until it cannot be inverted.
@@ -97,8 +111,13 @@ class _Level:
                 # Before the Gaussian: central differences are blind to the shortest waves, which
                 # this may leave behind and the Gaussian takes away.
                 k.relax_volume(self._spare, c.volume_weight[i], self._work)
+                self._stop(self._spare)
             k.gaussian_filter(self._spare, c.field_sigma_vox[i], field, self._work)
         return value
+
+    def _stop(self, field: Any) -> None:
+        for axis in self._still:
+            field[axis] = 0
 
 
 def refine(
@@ -110,6 +129,8 @@ def refine(
     history: list[dict[str, Any]] | None = None,
     progress: Callable[[float], None] | None = None,
     start: Any | None = None,
+    regions: tuple[Any, Any] = (None, None),
+    still_axes: tuple[int, ...] = (),
 ) -> tuple[Any, Any, bool]:
     """Displacement that brings `moving` onto `fixed`, and its inverse.
 
@@ -126,6 +147,11 @@ def refine(
     start : (3, X, Y, Z) float32 array, optional
         Displacement to go on from, in voxels; for a configuration with one one-sided level. It is
         changed in place.
+    regions : pair of (X, Y, Z) float32 array or None
+        How much the voxels of the fixed and of the moving image count in the similarity, 0..1.
+        Where nothing counts, the field follows from what is around it.
+    still_axes : tuple of int
+        Array axes along which nothing is displaced.
 
     Returns
     -------
@@ -135,8 +161,10 @@ def refine(
         False if an iteration diverged; the fields are then those of the level before.
     """
     levels = len(config.iterations)
-    backend.require(bytes_needed(fixed[0].size, len(fixed)))
+    weighted = sum(r is not None for r in regions)
+    backend.require(bytes_needed(fixed[0].size, len(fixed), weighted))
     pyramid = build_pyramid((fixed, moving), levels, backend)
+    there, back = (build_regions(r, levels, backend) for r in regions)
     xp, k = backend.xp, backend.kernels
     total = max(sum(n * 8**i for i, n in enumerate(config.iterations)), 1)
     done, finite = 0, True
@@ -147,7 +175,8 @@ def refine(
         if not (finite and config.iterations[level]):
             coarser = joined(level, fields)
             return coarser
-        work = _Level(level, volumes, terms[level], config, backend)
+        counted = there[level], back[level]
+        work = _Level(level, volumes, terms[level], config, backend, counted, still_axes)
         moved, values = list(fields), []
         for iteration in range(config.iterations[level]):
             values.append(work.iterate(moved, iteration))

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from optreg.config import DiscreteConfig
 from optreg.discrete.consistency import make_consistent, to_full_resolution, without_folds
 from optreg.discrete.cost_volume import confidence
-from optreg.features.mind import pooled_mind
+from optreg.features.mind import pooled, pooled_mind
 from optreg.kernels import Backend
 
 __all__ = ["search_grid", "solve_discrete"]
@@ -21,12 +23,21 @@ __all__ = ["search_grid", "solve_discrete"]
 _SIGMA_STEPS = 1.0
 """Smoothing of the field between the rounds, in grid steps."""
 
+_NEVER = 1e9
+"""Cost of a displacement that is not allowed."""
+
 _TIE_BREAK = 1e-2
 """Coupling to zero in the first choice, relative to the first of the rounds."""
 
 
 def search_grid(
-    fixed: Any, moving: Any, radius: int, couplings: tuple[float, ...], backend: Backend
+    fixed: Any,
+    moving: Any,
+    radius: int,
+    couplings: tuple[float, ...],
+    backend: Backend,
+    region: Any | None = None,
+    still_axes: tuple[int, ...] = (),
 ) -> Any:
     """Displacement field of the control grid from one feature volume to another.
 
@@ -38,6 +49,10 @@ def search_grid(
         Half width of the search window, in grid steps.
     couplings : tuple of float
         Weight of the squared distance (grid steps) to the smooth field, one per round.
+    region : (x, y, z) float32 array, optional
+        How much each point of the fixed grid counts.
+    still_axes : tuple of int
+        Array axes along which nothing is displaced.
 
     Returns
     -------
@@ -46,7 +61,12 @@ def search_grid(
     """
     k, xp = backend.kernels, backend.xp
     cost = k.cost_volume(fixed, moving, radius)
+    if region is not None:
+        cost *= region
     weight = confidence(cost, backend)
+    if still_axes:
+        offsets = np.indices((2 * radius + 1,) * 3).reshape(3, -1)[list(still_axes)] - radius
+        cost[xp.asarray(np.any(offsets != 0, axis=0))] = _NEVER
     # Positive everywhere: no weight is below the smallest.
     total = k.gaussian_filter(weight, _SIGMA_STEPS)
     smooth = xp.zeros((3, *weight.shape), xp.float32)
@@ -62,6 +82,8 @@ def solve_discrete(
     backend: Backend,
     config: DiscreteConfig | None = None,
     features: tuple[Any, Any] | None = None,
+    regions: tuple[Any, Any] = (None, None),
+    still_axes: tuple[int, ...] = (),
 ) -> tuple[Any, Any]:
     """Coarse transformation between two images by discrete search.
 
@@ -74,6 +96,10 @@ def solve_discrete(
         ``grid_vox * radius`` voxels.
     features : pair of (C, x, y, z) float32 array, optional
         Of both images on the control grid, instead of pooled MIND-SSC.
+    regions : pair of (X, Y, Z) float32 array or None
+        How much the voxels of either image count, 0..1.
+    still_axes : tuple of int
+        Array axes along which nothing is displaced.
 
     Returns
     -------
@@ -90,10 +116,10 @@ def solve_discrete(
             pooled_mind(moving, spacing, backend, *mind),
         )
     # One direction after the other: only one cost volume is held at a time.
-    forward, backward = (
-        search_grid(f, m, config.radius, config.couplings, backend)
-        for f, m in (features, features[::-1])
-    )
+    there, back = (None if r is None else pooled(r, spacing, backend) for r in regions)
+    window, couplings = config.radius, config.couplings
+    forward = search_grid(*features, window, couplings, backend, there, still_axes)
+    backward = search_grid(*features[::-1], window, couplings, backend, back, still_axes)
     forward, backward = make_consistent(forward, backward, backend)
     forward = to_full_resolution(forward, fixed.shape, spacing, backend)
     forward = without_folds(forward, float(spacing), backend)

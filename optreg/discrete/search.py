@@ -22,7 +22,12 @@ def foreground_overlap(fixed: Any, moving: Any) -> float:
 
 
 def search(
-    fixed: Any, moving: Any, config: DiscreteConfig, backend: Backend
+    fixed: Any,
+    moving: Any,
+    config: DiscreteConfig,
+    backend: Backend,
+    regions: tuple[Any, Any] = (None, None),
+    still_axes: tuple[int, ...] = (),
 ) -> tuple[Any, Any] | None:
     """Coarse displacement and its inverse by discrete search, or None where it is not needed.
 
@@ -30,6 +35,10 @@ def search(
     ----------
     fixed, moving : (X, Y, Z) float32 array
         Normalized intensities, background 0.
+    regions : pair of (X, Y, Z) float32 array or None
+        How much the voxels of either image count, 0..1.
+    still_axes : tuple of int
+        Array axes along which nothing is displaced.
     """
     if config.enabled == "off":
         return None
@@ -40,4 +49,4 @@ def search(
         _log.info("foregrounds overlap by %.2f: discrete search", overlap)
     from optreg.discrete.coupled_convex import solve_discrete
 
-    return solve_discrete(fixed, moving, backend, config)
+    return solve_discrete(fixed, moving, backend, config, regions=regions, still_axes=still_axes)

@@ -25,7 +25,12 @@ those of the maps it would be a step function."""
 
 
 def channels(
-    fixed: Any, moving: Any, similarity: str, config: RegistrationConfig, backend: Backend
+    fixed: Any,
+    moving: Any,
+    similarity: str,
+    config: RegistrationConfig,
+    backend: Backend,
+    regions: tuple[Any, Any] = (None, None),
 ) -> tuple[Any, Any]:
     """Feature volumes (C, X, Y, Z) of both images for a similarity.
 
@@ -35,6 +40,8 @@ def channels(
         Normalized intensities, background 0.
     similarity : {"lncc", "tissue", "mind"}
         Intensities and tissue maps of one contrast, of two, or MIND-SSC.
+    regions : pair of (X, Y, Z) array or None
+        Where they are 0, an image says nothing about what its tissues look like.
 
     Returns
     -------
@@ -49,12 +56,13 @@ def channels(
             for v in (fixed, moving)
         )  # type: ignore[return-value]
     xp, sharpness = backend.xp, config.preprocess.sharpness
-    even = even_out(fixed, backend), even_out(moving, backend)
-    centres = [class_centres(v, xp) for v in even]
+    seen = [_seen(v, r) for v, r in zip((fixed, moving), regions, strict=True)]
+    even = [even_out(v, s, backend) for v, s in zip((fixed, moving), seen, strict=True)]
+    centres = [class_centres(_seen(v, r), xp) for v, r in zip(even, regions, strict=True)]
     maps = [class_maps(v, c, sharpness, xp) for v, c in zip(even, centres, strict=True)]
     order = [0, 1, 2]
     if similarity == "tissue":
-        order = list(match_classes(*maps))
+        order = list(match_classes(*(_seen(m, r) for m, r in zip(maps, regions, strict=True))))
         # The moving image in the contrast of the fixed one: the mean of its centres by membership.
         membership = posterior_table(centres[1], min(sharpness, _SOFT))[order]
         moving = lookup(even[1], centres[0] @ membership, xp)
@@ -62,3 +70,8 @@ def channels(
         xp.stack([fixed, maps[0][_MIDDLE], maps[0][_BRIGHT]]),
         xp.stack([moving, maps[1][order[_MIDDLE]], maps[1][order[_BRIGHT]]]),
     )
+
+
+def _seen(volume: Any, region: Any | None) -> Any:
+    """Volume (..., X, Y, Z) with background where the region is 0."""
+    return volume if region is None else volume * (region > 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from optreg.kernels import Backend
 
-__all__ = ["average_pool", "pooled_mind"]
+__all__ = ["average_pool", "pooled", "pooled_mind"]
 
 
 def average_pool(volume: Any, spacing_vox: int) -> Any:
@@ -17,6 +17,11 @@ def average_pool(volume: Any, spacing_vox: int) -> Any:
         shape[at : at + 1] = [shape[at] // spacing_vox, spacing_vox]
         volume = volume.reshape(shape).mean(axis=at + 1, dtype=volume.dtype)
     return volume
+
+
+def pooled(volume: Any, spacing_vox: int, backend: Backend) -> Any:
+    """Mean of a volume (X, Y, Z) over the cells of a control grid, see `pooled_mind`."""
+    return average_pool(_filled(volume, spacing_vox, backend), spacing_vox)
 
 
 def pooled_mind(
@@ -38,10 +43,12 @@ def pooled_mind(
     (12, x, y, z) float32 array
         At least two cells along each axis. Only these are kept, not the full features.
     """
-    xp = backend.xp
-    cells = [max(-(-n // spacing_vox), 2) for n in image.shape]
-    fill = [(0, m * spacing_vox - n) for m, n in zip(cells, image.shape, strict=True)]
-    if any(after for _, after in fill):
-        image = xp.pad(image, fill, mode="edge")
-    full = backend.kernels.mind_ssc(image, radius, dilation)
-    return xp.stack([average_pool(channel, spacing_vox) for channel in full])
+    full = backend.kernels.mind_ssc(_filled(image, spacing_vox, backend), radius, dilation)
+    return backend.xp.stack([average_pool(channel, spacing_vox) for channel in full])
+
+
+def _filled(volume: Any, spacing_vox: int, backend: Backend) -> Any:
+    """Volume whose sizes the spacing divides, two cells or more, the edge repeated."""
+    cells = [max(-(-n // spacing_vox), 2) for n in volume.shape]
+    fill = [(0, m * spacing_vox - n) for m, n in zip(cells, volume.shape, strict=True)]
+    return backend.xp.pad(volume, fill, mode="edge") if any(n for _, n in fill) else volume

@@ -19,7 +19,7 @@ _ROUNDS = 2
 _SOFT = 2.5
 
 
-def even_out(volume: Any, backend: Backend) -> Any:
+def even_out(volume: Any, seen: Any, backend: Backend) -> Any:
     """Volume divided by its shading.
 
     The shading is the smoothed intensity over the smoothed intensity to be expected, which is the
@@ -31,6 +31,8 @@ def even_out(volume: Any, backend: Backend) -> Any:
     ----------
     volume : (X, Y, Z) float32 array
         Normalized intensities in 0..1, background 0.
+    seen : (X, Y, Z) float32 array
+        The same with background where the shading is not to be looked for.
     backend : Backend
 
     Returns
@@ -41,7 +43,7 @@ def even_out(volume: Any, backend: Backend) -> Any:
     xp, k = backend.xp, backend.kernels
     if min(volume.shape) < _SMALLEST:
         return volume
-    sparse = xp.ascontiguousarray(volume[::_STRIDE, ::_STRIDE, ::_STRIDE])
+    sparse = xp.ascontiguousarray(seen[::_STRIDE, ::_STRIDE, ::_STRIDE])
     if not (sparse > 0).any():
         return volume
     sigma = _EXTENT * max(sparse.shape)

@@ -85,9 +85,12 @@ def match_classes(fixed_maps: Any, moving_maps: Any) -> tuple[int, ...]:
     )
 
 
-def global_correlation(fixed: Any, moving: Any) -> float:
-    """Pearson correlation of the intensities where both volumes have foreground."""
+def global_correlation(fixed: Any, moving: Any, regions: tuple[Any, Any] = (None, None)) -> float:
+    """Pearson correlation of the intensities where both volumes have foreground, and count."""
     both = (fixed > 0) & (moving > 0)
+    for region in regions:
+        if region is not None:
+            both &= region > 0
     if int(both.sum()) < 8:
         return 0.0
     f, m = fixed[both], moving[both]

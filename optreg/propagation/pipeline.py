@@ -17,6 +17,7 @@ from optreg.affine import MODELS
 from optreg.config import RegistrationConfig
 from optreg.errors import ConfigError, InputError
 from optreg.image import Image
+from optreg.inputs import ImageLike, as_image
 from optreg.kernels import thread_limit
 from optreg.metrics import as_label_map
 from optreg.propagation.fusion import (
@@ -29,7 +30,7 @@ from optreg.propagation.fusion import (
 )
 from optreg.propagation.kept import Kept
 from optreg.propagation.result import LabelFusion
-from optreg.registration import ImageLike, as_image, register
+from optreg.registration import register
 from optreg.result import Status
 from optreg.transform import DisplacementField
 

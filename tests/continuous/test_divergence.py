@@ -28,7 +28,7 @@ def refined(volumes, config, diverges_on=None):
     kernels = {name: getattr(cpu, name) for name in cpu.__all__}
     kernels["compose_step"] = compose_step
     backend = replace(get_backend("cpu"), kernels=SimpleNamespace(**kernels))
-    return refine(*volumes, plan("lncc", 3, config), config, backend)
+    return refine(*volumes, plan(["lncc"], [3], config), config, backend)
 
 
 @pytest.mark.parametrize("one_sided", [True, False])

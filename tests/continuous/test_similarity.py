@@ -36,7 +36,7 @@ def value_and_force(terms, fields, remaining=0):
 
 
 def test_plan_of_the_levels():
-    coarse, middle, finest = plan("lncc", 3, CONFIG)
+    coarse, middle, finest = plan(["lncc"], [3], CONFIG)
     assert coarse.correlation == middle.correlation == (1.0, CONFIG.tissue_correlation[0], 0.0)
     assert coarse.difference == (0.0, 0.0, 0.0)
     assert finest.correlation == (1.0, 0.0, 0.0)
@@ -46,15 +46,15 @@ def test_plan_of_the_levels():
     assert [t.passes for t in (coarse, middle, finest)] == [2, 4, 3]
     assert [t.structure for t in (coarse, middle, finest)] == list(CONFIG.structure_weight)
     assert middle.structure_iterations == CONFIG.structure_iterations[1]
-    two_contrasts = plan("tissue", 3, CONFIG)
+    two_contrasts = plan(["tissue"], [3], CONFIG)
     assert two_contrasts[::2] == [coarse, finest]
     assert two_contrasts[1] == replace(middle, difference=coarse.difference)
-    one_map = plan("lncc", 2, CONFIG)
+    one_map = plan(["lncc"], [2], CONFIG)
     assert one_map[0].correlation == (1.0, 1.0) and one_map[2].difference == (0.0, 2.0)
 
 
 def test_plan_of_mind_weighs_all_channels_alike():
-    for terms in plan("mind", 12, CONFIG):
+    for terms in plan(["mind"], [12], CONFIG):
         assert terms.channels == 12 and not any(terms.correlation)
         assert len(set(terms.difference)) == 1 and terms.difference[0] > 0
         assert terms.structure == 0

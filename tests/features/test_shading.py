@@ -26,13 +26,13 @@ def spread(volume, label):
 def test_tissues_become_even(tissues, amount):
     label, clean = tissues(noise=0.01, shape=SHAPE)
     shaded = np.clip(clean * shade(SHAPE, amount) * 0.8, 0, 1)
-    even = even_out(shaded, BACKEND)
+    even = even_out(shaded, shaded, BACKEND)
     assert spread(even, label) < 0.55 * spread(shaded, label)
 
 
 def test_even_image_stays(tissues):
     clean = tissues(noise=0.01, shape=SHAPE)[1]
-    even = even_out(clean, BACKEND)
+    even = even_out(clean, clean, BACKEND)
     inside = clean > 0
     assert even.dtype == np.float32 and not even[~inside].any()
     assert np.abs(even[inside] / clean[inside] - 1).mean() < 0.02
@@ -40,12 +40,12 @@ def test_even_image_stays(tissues):
 
 def test_result_stays_in_range(tissues):
     shaded = np.minimum(tissues(shape=SHAPE)[1] * shade(SHAPE, -0.5), 1)
-    even = even_out(shaded, BACKEND)
+    even = even_out(shaded, shaded, BACKEND)
     assert even.min() >= 0 and even.max() <= 1 and np.isfinite(even).all()
 
 
 def test_too_small_or_empty_is_left_alone():
     small = np.random.default_rng(0).random((31, 40, 40), dtype=np.float32)
-    assert even_out(small, BACKEND) is small
+    assert even_out(small, small, BACKEND) is small
     empty = np.zeros((40, 40, 40), np.float32)
-    assert even_out(empty, BACKEND) is empty
+    assert even_out(empty, empty, BACKEND) is empty

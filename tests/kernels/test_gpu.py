@@ -41,7 +41,7 @@ def test_memory_of_the_refinement_is_what_was_asked_for(backend, pool):
     volumes = np.random.default_rng(0).random((2, 3, 128, 144, 112), dtype=np.float32)
     with backend.active():
         volumes = [backend.asarray(v) for v in volumes]
-        terms = continuous.plan("lncc", 3, config)
+        terms = continuous.plan(["lncc"], [3], config)
         continuous.refine(*volumes, terms, config, replace(backend, require=asked.append))
         # Blocks of the pool are of some size, and stay in it.
         assert pool.total_bytes() < 1.5 * asked[0]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from optreg.kernels import cpu, reference
 from optreg.kernels.gpu import Engine, bind
@@ -26,6 +27,13 @@ def fields(shape, seed=0, amplitude=1.5):
 def volumes(shape, seed=1, channels=None):
     size = shape if channels is None else (channels, *shape)
     return np.random.default_rng(seed).random(size, dtype=np.float32)
+
+
+def region(shape, seed=5):
+    """Weights in 0..1 with a hole of zeros."""
+    weights = volumes(shape, seed)
+    weights[shape[0] // 2 :, : shape[1] // 2] = 0
+    return weights
 
 
 def close(actual, expected, relative=1e-6):
@@ -69,15 +77,41 @@ def test_filters(kernels, shape, sigma):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("radius", "stride"), [(1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 3)])
-def test_lncc(kernels, shape, radius, stride):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_lncc(kernels, shape, radius, stride, weighted):
     fixed, moving = volumes(shape, 1), volumes(shape, 2)
     ours, theirs = np.empty((3, *shape), np.float32), np.empty((3, *shape))
-    value = kernels.lncc(fixed, moving, radius, 1e-4, ours, 0.5, stride=stride)
-    expected = reference.lncc(fixed, moving, radius, 1e-4, theirs, 0.5, stride=stride)
+    rest = {"stride": stride, "region": region(shape) if weighted else None}
+    value = kernels.lncc(fixed, moving, radius, 1e-4, ours, 0.5, **rest)
+    expected = reference.lncc(fixed, moving, radius, 1e-4, theirs, 0.5, **rest)
     assert value == pytest.approx(expected, 1e-5)
     close(ours, theirs, 1e-5)  # differences of products of float32 window sums
-    kernels.lncc(fixed, moving, radius, 1e-4, ours, weight=1.0, add=True, stride=stride)
+    kernels.lncc(fixed, moving, radius, 1e-4, ours, weight=1.0, add=True, **rest)
     close(ours, 3 * theirs, 1e-5)
+
+
+def test_lncc_does_not_see_what_has_no_weight(kernels):
+    shape = (12, 13, 14)
+    fixed, moving, weights = volumes(shape, 1), volumes(shape, 2), region(shape)
+    forces = []
+    for content in (0.0, 0.7):
+        spoiled = np.where(weights > 0, fixed, np.float32(content))
+        force = np.empty((3, *shape), np.float32)
+        value = kernels.lncc(spoiled, moving, 2, 1e-5, force, region=weights)
+        # Where a neighbour has no weight, the slope of the image is of what is there.
+        forces.append((value, force[:, ndimage.minimum_filter(weights, 3) > 0]))
+    assert forces[0][0] == forces[1][0] and len(forces[0][1][0]) > 50
+    assert np.array_equal(forces[0][1], forces[1][1])
+    assert not force[:, weights == 0].any()
+
+
+def test_constant_weights_scale_the_force_away_from_the_border(kernels):
+    shape = (12, 13, 14)
+    fixed, moving, inside = volumes(shape, 1), volumes(shape, 2), (slice(None), *[slice(4, -4)] * 3)
+    plain, weighted = (np.empty((3, *shape), np.float32) for _ in range(2))
+    kernels.lncc(fixed, moving, 2, 1e-5, plain)
+    kernels.lncc(fixed, moving, 2, 1e-5, weighted, region=np.full(shape, 0.5, np.float32))
+    close(weighted[inside], 0.5 * plain[inside], 1e-5)
 
 
 def test_half_of_the_windows_give_nearly_the_same_force(kernels):
@@ -92,14 +126,17 @@ def test_half_of_the_windows_give_nearly_the_same_force(kernels):
     assert np.linalg.norm(forces[1]) == pytest.approx(np.linalg.norm(forces[0]), rel=0.1)
 
 
-def test_ssd(kernels):
-    fixed, moving = volumes(SHAPES[0], 1), volumes(SHAPES[0], 2)
-    ours, theirs = np.empty((3, *SHAPES[0]), np.float32), np.empty((3, *SHAPES[0]))
-    value = kernels.ssd(fixed, moving, ours, 2.0)
-    assert value == pytest.approx(reference.ssd(fixed, moving, theirs, 2.0), 1e-5)
+@pytest.mark.parametrize("shape", [SHAPES[0], (8, 9, 1), (8, 9, 2)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_ssd(kernels, shape, weighted):
+    fixed, moving = volumes(shape, 1), volumes(shape, 2)
+    ours, theirs = np.empty((3, *shape), np.float32), np.empty((3, *shape))
+    weights = region(shape) if weighted else None
+    value = kernels.ssd(fixed, moving, ours, 2.0, region=weights)
+    assert value == pytest.approx(reference.ssd(fixed, moving, theirs, 2.0, region=weights), 1e-5)
     # Where the reference takes half a one-sided difference, so does the kernel.
     close(ours, theirs, 1e-6)
-    kernels.ssd(fixed, moving, ours, 1.0, add=True)
+    kernels.ssd(fixed, moving, ours, 1.0, add=True, region=weights)
     close(ours, 1.5 * theirs, 1e-6)
 
 
@@ -164,14 +201,17 @@ def test_inverse_of_a_shear_that_is_no_contraction(kernels):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_lncc_gradient_is_the_finite_difference(stride):
+@pytest.mark.parametrize("weights", [None, region((9, 8, 10))])
+def test_lncc_gradient_is_the_finite_difference(stride, weights):
+    def lncc(fixed, moving):
+        return reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3, stride, weights)
+
     def lncc_value(fixed, moving):
-        return reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3, stride)[0]
+        return lncc(fixed, moving)[0]
 
     rng = np.random.default_rng(0)
     fixed, moving = rng.random((9, 8, 10)), rng.random((9, 8, 10))
-    derivatives = reference.similarity.lncc_and_derivatives(fixed, moving, 2, 1e-3, stride)
-    _, by_fixed, by_moving = derivatives
+    _, by_fixed, by_moving = lncc(fixed, moving)
     h = 1e-5
     for voxel in [(0, 0, 0), (4, 4, 5), (8, 7, 9), (2, 0, 6)]:
         bump = np.zeros_like(fixed)

@@ -65,7 +65,7 @@ def test_memory_is_what_was_asked_for(cuda_host_backend, similarity, channels, s
     config = optreg.RegistrationConfig.preset("default").continuous
     config = replace(config, iterations=(1, 1, 1), window_stride=(stride,) * 3)
     config = replace(config, structure_iterations=(0, 1, 0))
-    terms = continuous.plan(similarity, channels, config)
+    terms = continuous.plan([similarity], [channels], config)
     backend = replace(cuda_host_backend, require=asked.append)
     tracemalloc.start()
     continuous.refine(*volumes, terms, config, backend)

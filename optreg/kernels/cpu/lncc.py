@@ -74,6 +74,20 @@ def _products(f, m, planes):
 
 
 @inline_jit
+def _weighted_products(f, m, w, planes):
+    for y in range(f.shape[0]):
+        a, b, c = f[y], m[y], w[y]
+        p0, p1, p2, p3, p4 = planes[0, y], planes[1, y], planes[2, y], planes[3, y], planes[4, y]
+        planes[5, y, :] = c
+        for z in range(f.shape[1]):
+            p0[z] = c[z] * a[z]
+            p1[z] = c[z] * b[z]
+            p2[z] = p0[z] * a[z]
+            p3[z] = p1[z] * b[z]
+            p4[z] = p0[z] * b[z]
+
+
+@inline_jit
 def _ring_sum(ring, first, last, stride, y, rows):
     """Add the planes `first` to `last` that are in the ring, in their order, for one row."""
     size = ring.shape[1]
@@ -117,6 +131,21 @@ def _coefficients(rows, y, inv_n, eps, planes):
 
 
 @inline_jit
+def _weighted_coefficients(rows, y, inv_n, eps, planes):
+    """The same where sums are of weighted values and the last row is that of the weights."""
+    values, weights = rows[0], rows[5]
+    for j in range(5):
+        row = rows[j]
+        for z in range(row.shape[0]):
+            row[z] /= max(weights[z], np.float32(1e-30))
+    _coefficients(rows, y, np.float32(1.0), eps, planes)
+    total = np.float64(0.0)
+    for z in range(values.shape[0]):
+        total += np.float64(values[z] * weights[z] * inv_n)
+    return total
+
+
+@inline_jit
 def _drive(rows, f, m, y, scale, out):
     """Derivative of the value by a row of the moving image and minus that by the fixed one."""
     a, bf, bm, gf, gm = rows[0], rows[1], rows[2], rows[3], rows[4]
@@ -144,26 +173,31 @@ def _add_force(image, x, y, drive, out):
 
 
 @parallel_jit
-def _lncc(fixed, moving, radius, stride, eps, weight, add, blocks, force, values):
+def _lncc(fixed, moving, region, radius, stride, eps, weight, add, blocks, force, values):
     nx, ny, nz = fixed.shape
+    # Decided when this is compiled: there is one kernel with weights and one without.
+    sums = 5 if region is None else 6
     size = 2 * radius + 1
     lines = (ny + stride - 1) // stride
     inv_n = np.float32(1.0 / size**3)
     scale = np.float32(0.5) * inv_n * weight * np.float32(stride * stride)
     for block in prange(blocks):
         start, stop = block * nx // blocks, (block + 1) * nx // blocks
-        planes = np.empty((5, ny, nz), np.float32)
+        planes = np.empty((sums, ny, nz), np.float32)
         coefficients = np.empty((5, lines, nz), np.float32)
-        ring = np.empty((5, size, lines, nz), np.float32)
+        ring = np.empty((sums, size, lines, nz), np.float32)
         ring2 = np.empty((5, size, ny, nz), np.float32)
         work = np.empty((lines, nz), np.float32)
-        rows = np.empty((5, nz), np.float32)
+        rows = np.empty((sums, nz), np.float32)
         drive = np.empty((2, nz), np.float32)
         line = np.zeros(nz + 2 * radius, np.float32)
         for p in range(max(start - 2 * radius, 0), min(stop + 2 * radius, nx) + 2 * radius):
             if p < nx:
-                _products(fixed[p], moving[p], planes)
-                for j in range(5):
+                if region is None:
+                    _products(fixed[p], moving[p], planes)
+                else:
+                    _weighted_products(fixed[p], moving[p], region[p], planes)
+                for j in range(sums):
                     _box_plane(planes[j], radius, stride, line, ring[j, p % size])
             q = p - radius
             if max(start - radius, 0) <= q < min(stop + radius, nx) and q % stride == 0:
@@ -171,7 +205,10 @@ def _lncc(fixed, moving, radius, stride, eps, weight, add, blocks, force, values
                 total = 0.0
                 for h in range(lines):
                     _ring_sum(ring, first, last, 1, h, rows)
-                    total += _coefficients(rows, h, inv_n, eps, coefficients)
+                    if region is None:
+                        total += _coefficients(rows, h, inv_n, eps, coefficients)
+                    else:
+                        total += _weighted_coefficients(rows, h, inv_n, eps, coefficients)
                 if start <= q < stop:
                     values[q] = total
                 for j in range(5):
@@ -183,13 +220,15 @@ def _lncc(fixed, moving, radius, stride, eps, weight, add, blocks, force, values
                 for y in range(ny):
                     _ring_sum(ring2, first, last, stride, y, rows)
                     _drive(rows, fixed[t], moving[t], y, scale, drive)
+                    if region is not None:
+                        drive *= region[t, y]
                     if not add:
                         force[:, t, y] = 0.0
                     _add_force(fixed, t, y, drive[0], force)
                     _add_force(moving, t, y, drive[1], force)
 
 
-def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False, stride=1):
+def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False, stride=1, region=None):
     """Squared local normalized cross-correlation of two volumes and the force between them.
 
     The value is the mean over all voxels of ``cov^2 / (var_f var_m + eps)``, statistics being
@@ -215,6 +254,10 @@ def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False, stride=1):
     stride : int
         Take only the windows around every `stride`-th voxel along x and y; they overlap as long
         as it is at most the radius. The force is scaled up to that of all windows.
+    region : ndarray (X, Y, Z), optional
+        How much each voxel counts, 0..1. What does not count is not in the statistics of any
+        window either; a window counts by the mean over its voxels. Without, all voxels count, and
+        so do the zeros outside the grid.
 
     Returns
     -------
@@ -224,6 +267,6 @@ def lncc(fixed, moving, radius, eps, force, weight=1.0, add=False, stride=1):
     values = np.zeros(fixed.shape[0], np.float64)
     blocks = min(get_num_threads(), fixed.shape[0])
     eps, weight = np.float32(eps), np.float32(weight)
-    _lncc(fixed, moving, radius, stride, eps, weight, add, blocks, force, values)
+    _lncc(fixed, moving, region, radius, stride, eps, weight, add, blocks, force, values)
     nx, ny, nz = fixed.shape
     return float(values.sum() / (-(-nx // stride) * -(-ny // stride) * nz))

@@ -11,11 +11,11 @@ __all__ = ["ssd"]
 
 
 @parallel_jit
-def _ssd(fixed, moving, weight, add, force, values):
+def _ssd(fixed, moving, weight, add, region, force, values):
     nx, ny, nz = fixed.shape
     for x in prange(nx):
         xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
-        squares = np.zeros(nz, np.float32)
+        squares = np.empty(nz, np.float32)
         total = 0.0
         for y in range(ny):
             ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
@@ -30,23 +30,39 @@ def _ssd(fixed, moving, weight, add, force, values):
                 a[:], b[:], c[:] = 0.0, 0.0, 0.0
             for z in range(1, nz - 1):
                 d = f[z] - m[z]
-                squares[z] = d * d
+                if region is None:  # decided when this is compiled
+                    squares[z] = d * d
+                else:
+                    squares[z] = d * d * region[x, y, z]
+                    d *= region[x, y, z]
                 d *= weight
                 a[z] += d * (fx1[z] - fx0[z] + mx1[z] - mx0[z])
                 b[z] += d * (fy1[z] - fy0[z] + my1[z] - my0[z])
                 c[z] += d * (f[z + 1] - f[z - 1] + m[z + 1] - m[z - 1])
-            for z in range(1, nz - 1):
+            for z in range(0, nz, max(nz - 1, 1)):  # both ends
+                low, high = max(z - 1, 0), min(z + 1, nz - 1)
+                d = f[z] - m[z]
+                if region is None:
+                    squares[z] = d * d
+                else:
+                    squares[z] = d * d * region[x, y, z]
+                    d *= region[x, y, z]
+                d *= weight
+                a[z] += d * (fx1[z] - fx0[z] + mx1[z] - mx0[z])
+                b[z] += d * (fy1[z] - fy0[z] + my1[z] - my0[z])
+                c[z] += d * (f[high] - f[low] + m[high] - m[low])
+            for z in range(nz):
                 total += squares[z]
         values[x] = total
 
 
-def ssd(fixed, moving, force, weight=1.0, add=False):
+def ssd(fixed, moving, force, weight=1.0, add=False, region=None):
     """Sum of squared differences and the force that lowers it.
 
     Parameters
     ----------
     fixed, moving : ndarray (X, Y, Z)
-        Warped volumes. The first and last voxel along z take no part.
+        Warped volumes.
     force : ndarray (3, X, Y, Z)
         Result: direction of the displacement of `moving` against `fixed` that lowers the sum,
         differences times the central differences of both volumes.
@@ -54,6 +70,8 @@ def ssd(fixed, moving, force, weight=1.0, add=False):
         Factor of the force.
     add : bool
         Add to the force instead of overwriting it.
+    region : ndarray (X, Y, Z), optional
+        How much each voxel counts, 0..1; without, all count.
 
     Returns
     -------
@@ -61,5 +79,5 @@ def ssd(fixed, moving, force, weight=1.0, add=False):
         Mean squared difference.
     """
     values = np.zeros(fixed.shape[0], np.float64)
-    _ssd(fixed, moving, np.float32(weight), add, force, values)
+    _ssd(fixed, moving, np.float32(weight), add, region, force, values)
     return float(values.sum() / fixed.size)

@@ -1,0 +1,190 @@
+"""What a registration is given, checked and in one form: images, masks, weights, a start."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optreg.errors import ConfigError, GeometryError, InputError
+from optreg.image import Image
+from optreg.kernels import Backend
+from optreg.preprocess import check_content
+from optreg.transform import Affine, DisplacementField
+
+__all__ = ["ImageLike", "Images", "Initial", "Inputs", "as_image", "read_inputs", "read_start"]
+
+_log = logging.getLogger("optreg")
+ImageLike = Union[Image, NDArray[Any], str, "os.PathLike[str]"]
+Images = ImageLike | Sequence[ImageLike]
+Initial = Union[DisplacementField, Affine, NDArray[Any], str, "os.PathLike[str]"]
+
+AXES = "ijk"
+"""Names of the array axes, as in BIDS."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Images of one pair and everything that is said about them.
+
+    Attributes
+    ----------
+    fixed, moving : tuple of Image
+        Channels; those of one image are of one object in one world.
+    init : DisplacementField, Affine, ndarray, str, path or None
+        As in `optreg.register`.
+    refine : bool
+        Whether `init` is gone on from instead of warping by it.
+    fixed_mask, moving_mask, weights : Image or None
+        As in `optreg.register`.
+    still_axes : tuple of int
+        Array axes along which nothing is displaced.
+    """
+
+    fixed: tuple[Image, ...]
+    moving: tuple[Image, ...]
+    init: Initial | None = None
+    refine: bool = False
+    fixed_mask: Image | None = None
+    moving_mask: Image | None = None
+    weights: Image | None = None
+    still_axes: tuple[int, ...] = ()
+
+
+def read_inputs(
+    fixed: Images,
+    moving: Images,
+    *,
+    init: Initial | None,
+    refine: bool,
+    fixed_mask: ImageLike | None,
+    moving_mask: ImageLike | None,
+    weights: ImageLike | None,
+    axes: str,
+) -> Inputs:
+    """Inputs of `optreg.register`, read and checked.
+
+    Raises
+    ------
+    InputError
+        An image, a mask or the weights cannot be used.
+    ConfigError
+        They do not fit together.
+    """
+    if refine and init is None:
+        raise ConfigError("refine: needs a field to go on from; give init")
+    if not axes or set(axes) - set(AXES):
+        raise ConfigError(f"axes: '{axes}' is not one or more of i, j, k")
+    fixed_channels, moving_channels = _channels(fixed, "fixed"), _channels(moving, "moving")
+    if len(fixed_channels) != len(moving_channels):
+        raise ConfigError(
+            f"{len(fixed_channels)} fixed and {len(moving_channels)} moving images; each channel "
+            "needs its counterpart"
+        )
+    return Inputs(
+        fixed_channels,
+        moving_channels,
+        init,
+        refine,
+        _mask(fixed_mask, fixed_channels[0], "fixed_mask"),
+        _mask(moving_mask, moving_channels[0], "moving_mask"),
+        _weights(weights, fixed_channels[0]),
+        tuple(i for i, name in enumerate(AXES) if name not in axes),
+    )
+
+
+def as_image(source: ImageLike, role: str) -> Image:
+    """Image of whatever `register` accepts."""
+    if isinstance(source, Image):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        from optreg.io import load_image
+
+        return load_image(Path(source))
+    return Image.from_array(np.asarray(source), role)
+
+
+def _channels(source: Images, role: str) -> tuple[Image, ...]:
+    several: Sequence[Any] = source if isinstance(source, (list, tuple)) else [source]
+    if not several:
+        raise InputError(f"{role}: no image")
+    images = tuple(as_image(one, role) for one in several)
+    for image in images:
+        check_content(image, role)
+    return images
+
+
+def _mask(source: ImageLike | None, image_of: Image, role: str) -> Image | None:
+    """Zeros and ones."""
+    if source is None:
+        return None
+    image = _belonging(source, image_of, role)
+    data = np.asarray(image.data) > 0
+    if not data.any():
+        raise InputError(f"{image.name or role}: is empty; 1 where the image counts, else 0")
+    if not np.isin(image.data, (0, 1)).all():
+        _log.warning("%s: is not of zeros and ones; what is above 0 counts", image.name or role)
+    return Image(data.astype(np.uint8), image.grid, image.name or role)
+
+
+def _weights(source: ImageLike | None, image_of: Image) -> Image | None:
+    """Weights in 0..1, the largest being 1."""
+    if source is None:
+        return None
+    image = _belonging(source, image_of, "weights")
+    low, high = float(image.data.min()), float(image.data.max())
+    if low < 0 or high <= 0:
+        raise InputError(f"{image.name or 'weights'}: from {low:g} to {high:g}; 0 or more, not all")
+    data = (image.data / np.float64(high)).astype(np.float32)
+    return Image(data, image.grid, image.name or "weights")
+
+
+def _belonging(source: ImageLike, image_of: Image, role: str) -> Image:
+    """Finite numbers on a grid; an array without one is on that of the image it belongs to."""
+    if isinstance(source, np.ndarray):
+        image = Image(source, image_of.grid, role)
+    else:
+        image = as_image(source, role)
+    if image.data.dtype.kind not in "buif":
+        raise InputError(f"{image.name or role}: dtype {image.data.dtype} is not a real number")
+    if not np.isfinite(image.data).all():
+        raise InputError(f"{image.name or role}: holds NaN or infinite values")
+    return image
+
+
+def read_start(inputs: Inputs, backend: Backend) -> DisplacementField | None:
+    """`init` as a field on the grid of the fixed image; finds an alignment where it names one.
+
+    Raises
+    ------
+    InputError, GeometryError
+        It cannot be used for these images.
+    """
+    init, fixed = inputs.init, inputs.fixed[0]
+    if init is None:
+        return None
+    if isinstance(init, DisplacementField):
+        field = init
+    elif isinstance(init, Affine):
+        field = init.to_displacement(fixed.grid)
+    elif isinstance(init, (str, os.PathLike)):
+        from optreg import affine
+
+        if str(init) in affine.MODELS:
+            found = affine.align(fixed, inputs.moving[0], model=str(init), backend=backend)
+            field = found.to_displacement(fixed.grid)
+        else:
+            from optreg.io import read_field
+
+            field = read_field(Path(init), fixed.grid)
+    else:
+        field = DisplacementField(np.asarray(init), fixed.grid)
+    if not field.fixed_grid.same_as(fixed.grid):
+        raise GeometryError("init is not on the grid of the fixed image; resample it first")
+    return DisplacementField(field.disp, fixed.grid)

@@ -1,0 +1,196 @@
+"""From images to what the stages take: normalized volumes and weights in one box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optreg.affine import resample_foreground
+from optreg.config import RegistrationConfig
+from optreg.errors import InputError
+from optreg.image import Image
+from optreg.inputs import Inputs
+from optreg.kernels import Backend
+from optreg.preprocess import Box, check_overlap, foreground_box, normalize
+from optreg.transform import DisplacementField
+from optreg.transform.sampling import map_field, outside
+
+__all__ = ["Volumes", "prepare"]
+
+_CUT = 0.02
+"""Part of a face of the field of view that is foreground where it cuts through the object."""
+
+_FILL_VOX = (2.0, 4.0, 8.0)
+"""Standard deviations of the means that an unknown voxel takes, nearest first."""
+_FILL_SHARE = 0.01
+"""Weight of what is known under which a mean is none."""
+
+
+@dataclass(eq=False)
+class Volumes:
+    """Both images on the device, in one box of the fixed grid.
+
+    Attributes
+    ----------
+    fixed, moving : list of (X, Y, Z) float32 array
+        Normalized intensities of each channel, background 0.
+    regions : pair of (X, Y, Z) float32 array or None
+        How much the voxels of either image count, 0..1.
+    box : Box
+    """
+
+    fixed: list[Any]
+    moving: list[Any]
+    regions: tuple[Any, Any]
+    box: Box
+
+    def warp_moving(self, disp: Any, backend: Backend) -> None:
+        """Warp everything of the moving image by (3, X, Y, Z) voxels."""
+        fixed_region, region = self.regions
+        self.moving = [backend.kernels.warp(v, disp) for v in self.moving]
+        if region is not None:
+            self.regions = fixed_region, backend.kernels.warp(region, disp)
+
+
+def prepare(
+    inputs: Inputs, start: DisplacementField | None, config: RegistrationConfig, backend: Backend
+) -> Volumes:
+    """Volumes of all images, the moving ones warped by the start.
+
+    Raises
+    ------
+    InputError
+        A mask or the start leaves nothing to register.
+    GeometryError
+        The fields of view do not overlap.
+    """
+    xp, grid = backend.xp, inputs.fixed[0].grid
+    onto_fixed = DisplacementField.identity(grid)
+    if start is None:
+        check_overlap(inputs.fixed[0], inputs.moving[0])
+    known = _seen(inputs.moving[0], start or onto_fixed)
+    regions = _fixed_region(inputs, onto_fixed), _moving_region(inputs, start or onto_fixed, known)
+    counted = [None if r is None else backend.asarray(r) for r in regions]
+    beyond = None if known is None else backend.asarray(~known)
+    fixed = [
+        _normalized(_onto(image, onto_fixed), "fixed_mask", counted[0], None, config, backend)
+        for image in inputs.fixed
+    ]
+    moving = [
+        _normalized(
+            _onto(image, start or onto_fixed), "moving_mask", counted[1], beyond, config, backend
+        )
+        for image in inputs.moving
+    ]
+    levels = len(config.continuous.iterations)
+    # Both are powers of two.
+    multiple = max(config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox)
+    box = foreground_box(
+        _any(fixed, xp), _any(moving, xp), config.preprocess.margin_vox, multiple, xp
+    )
+    # Beyond the grid nothing is known; without any weights, zeros are as good and cost nothing.
+    cut = tuple(None if r is None else box.crop(r, xp) for r in counted)
+    return Volumes(
+        [box.crop(v, xp) for v in fixed], [box.crop(v, xp) for v in moving], (cut[0], cut[1]), box
+    )
+
+
+def _onto(image: Image, field: DisplacementField) -> Image:
+    """Image on the fixed grid; itself where it is there already."""
+    if image.grid.same_as(field.fixed_grid) and not field.disp.any():
+        return image
+    found = resample_foreground(image, field)
+    if not np.any(found.data):
+        raise InputError(f"{image.name or 'moving'}: no foreground on the grid of the fixed image")
+    return found
+
+
+def _normalized(
+    image: Image,
+    role: str,
+    region: Any | None,
+    beyond: Any | None,
+    config: RegistrationConfig,
+    backend: Backend,
+) -> Any:
+    data = backend.asarray(image.data)
+    if region is not None and not bool(((data != 0) & (region > 0)).any()):
+        raise InputError(f"{role}: covers no foreground of {image.name or 'the image'}")
+    volume = normalize(data, config.preprocess, backend.xp, region)
+    return volume if region is None else _filled(volume, region > 0, beyond, backend)
+
+
+def _filled(volume: Any, known: Any, beyond: Any | None, backend: Backend) -> Any:
+    """Volume whose foreground is continued from where it is known to where it is not.
+
+    Nothing is compared there, but gradients and coarser resolutions reach a little into it.
+    Background is left as it is, unless it is `beyond` the field of view.
+    """
+    xp, smooth = backend.xp, backend.kernels.gaussian_filter
+    foreground = volume > 0
+    share = (foreground & known).astype(xp.float32)
+    values = volume * share
+    left = foreground & ~known
+    volume = xp.where(left, values.sum() / share.sum(), volume)
+    if beyond is not None:
+        left |= beyond
+    for sigma in _FILL_VOX:
+        mean, weight = smooth(values, sigma), smooth(share, sigma)
+        near = left & (weight > _FILL_SHARE)
+        volume = xp.where(near, mean / xp.maximum(weight, _FILL_SHARE), volume)
+        left &= ~near
+    return volume.astype(xp.float32, copy=False)
+
+
+def _any(volumes: list[Any], xp: Any) -> Any:
+    """Largest value of the channels at each voxel."""
+    largest = volumes[0]
+    for volume in volumes[1:]:
+        largest = xp.maximum(largest, volume)
+    return largest
+
+
+def _fixed_region(inputs: Inputs, onto_fixed: DisplacementField) -> Any | None:
+    """How much each voxel of the fixed image counts, as its mask and the weights say."""
+    region = None
+    if inputs.fixed_mask is not None:
+        region = onto_fixed.apply(inputs.fixed_mask, "nearest").data.astype(np.float32)
+    if inputs.weights is not None:
+        weights = onto_fixed.apply(inputs.weights, "linear").data
+        region = weights if region is None else region * weights
+    if region is not None and not region.any():
+        raise InputError("fixed_mask, weights: nothing of the fixed image counts")
+    return region
+
+
+def _moving_region(inputs: Inputs, field: DisplacementField, known: Any | None) -> Any | None:
+    """Where the moving image counts: in its mask, and where it is known at all."""
+    if inputs.moving_mask is None:
+        return None if known is None else known.astype(np.float32)
+    region = field.apply(inputs.moving_mask, "nearest").data.astype(np.float32)
+    if not region.any():
+        raise InputError("moving_mask: nothing of the moving image counts")
+    return region if known is None else region * known
+
+
+def _seen(image: Image, field: DisplacementField) -> Any | None:
+    """Voxels of the fixed grid of which an image says what is there; None for all of them.
+
+    A field of view that ends in the middle of the object says nothing about what is beyond; one
+    that ends in the background says that there is background.
+    """
+    if not _is_cut(image):
+        return None
+    onto = field.fixed_grid.matrix_to(image.grid)
+    known = ~outside(map_field(onto, field.disp), image.shape)
+    return None if known.all() else known
+
+
+def _is_cut(image: Image) -> bool:
+    """Whether a face of the field of view goes through the foreground."""
+    data = np.asarray(image.data)
+    base = min(float(data.min()), 0.0)
+    faces = [data.take(end, axis) for axis in range(3) for end in (0, -1)]
+    return any(float((face > base).mean()) > _CUT for face in faces)
