@@ -83,6 +83,7 @@ _METHODS = (
     Method("fireants-syn", "fire_ants.py", "fireants", {"variant": "syn"}),
     Method("deeds", "deeds.py", needs="binary"),
     Method("niftyreg", "niftyreg.py", needs="binary"),
+    Method("niftyreg-tuned", "niftyreg.py", settings={"spacing_vox": 4.0}, needs="binary"),
     Method("fields", needs="folder"),
     Method("optreg-fast", "optreg_method.py", settings={"preset": "fast"}),
     Method("optreg-default", "optreg_method.py", settings={"preset": "default"}),

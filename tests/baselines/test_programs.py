@@ -101,7 +101,7 @@ def test_a_program_that_fails_is_named(module, tmp_path, fixed):
         fingerprint(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("name", ["deeds", "niftyreg", "fields"])
+@pytest.mark.parametrize("name", ["deeds", "niftyreg", "niftyreg-tuned", "fields"])
 def test_what_only_the_user_can_give_is_asked_for(name, tmp_path):
     key = methods.named(name).needs
     with pytest.raises(FileNotFoundError, match=rf"--set {name}\.{key}=PATH"):
