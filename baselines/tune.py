@@ -116,8 +116,8 @@ def registered(
     return evaluate
 
 
-def shown(settings: dict[str, Any]) -> str:
-    """Settings in a cell of a table."""
+def shown(settings: dict[str, Any], base: str) -> str:
+    """Settings in a cell of a table; the name of the method that they are added to for none."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat.update(value if isinstance(value, dict) else {key: value})
@@ -125,7 +125,7 @@ def shown(settings: dict[str, Any]) -> str:
     for key, value in flat.items():
         values = value if isinstance(value, list | tuple) else [value]
         parts.append(f"{key} {', '.join(map(str, values))}")
-    return "; ".join(parts) or "default"
+    return "; ".join(parts) or f"`{base}`"
 
 
 def markdown(found: dict[str, list[Trial]], max_ndv: float) -> str:
@@ -140,7 +140,7 @@ def markdown(found: dict[str, list[Trial]], max_ndv: float) -> str:
                 for key in _NUMBERS
             ]
             mark = "best" if trial is leader else trial.failure
-            rows.append([family, shown(trial.settings), *cells, mark])
+            rows.append([family, shown(trial.settings, SPACES[family].base), *cells, mark])
     return tables.table([[cell.replace("|", "\\|") for cell in row] for row in rows])
 
 

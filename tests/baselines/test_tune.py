@@ -257,5 +257,5 @@ def test_what_cannot_be_searched_is_said(three_people, tmp_path, capsys, more, w
 
 def test_settings_in_a_cell():
     settings = {"parameters": {"Metric": ["A", "B"]}, "bending": 1.0, "iterations": [9, 5]}
-    assert tune.shown(settings) == "Metric A, B; bending 1.0; iterations 9, 5"
-    assert tune.shown({}) == "default"
+    assert tune.shown(settings, "elastix") == "Metric A, B; bending 1.0; iterations 9, 5"
+    assert tune.shown({}, "elastix") == "`elastix`"
