@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from optreg.transform import DisplacementField
 from optreg.transform.sampling import map_field, outside
 
 __all__ = ["Volumes", "prepare"]
+
+_log = logging.getLogger("optreg")
 
 _CUT = 0.02
 """Part of a face of the field of view that is foreground where it cuts through the object."""
@@ -70,6 +73,10 @@ def prepare(
     onto_fixed = DisplacementField.identity(grid)
     if start is None:
         check_overlap(inputs.fixed[0], inputs.moving[0])
+    for image in (*inputs.fixed[1:], *inputs.moving):
+        if not image.grid.same_as(grid):
+            name = image.name or "moving"
+            _log.info("%s: %s resampled to the fixed grid %s", name, image.shape, grid.shape)
     known = _seen(inputs.moving[0], start or onto_fixed)
     regions = _fixed_region(inputs, onto_fixed), _moving_region(inputs, start or onto_fixed, known)
     counted = [None if r is None else backend.asarray(r) for r in regions]

@@ -14,6 +14,8 @@ from optreg.image import Image
 __all__ = ["Box", "check_content", "check_overlap", "foreground_box", "normalize"]
 
 _MINIMUM_SIZE = 8
+_LARGEST = 1e38
+"""Intensity that float32 holds with room for sums of a few."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def check_content(image: Image, role: str) -> None:
     Raises
     ------
     InputError
-        Wrong type, too small, NaN or infinite values, nothing but zeros, one constant.
+        Wrong type, too small, NaN, infinite or huge values, nothing but zeros, one constant.
     """
     name = image.name or role
     data = image.data
@@ -82,6 +84,9 @@ def check_content(image: Image, role: str) -> None:
     if low == high:
         what = "no foreground, all voxels are 0" if low == 0 else "constant image"
         raise InputError(f"{name}: {what}; nothing to register")
+    reach = max(abs(float(low)), abs(float(high)))
+    if reach > _LARGEST:
+        raise InputError(f"{name}: intensities reach {reach:g}, too large; divide them by that")
 
 
 def check_overlap(fixed: Image, moving: Image) -> None:
@@ -101,7 +106,8 @@ def check_overlap(fixed: Image, moving: Image) -> None:
     if (np.maximum(low_f, low_m) > np.minimum(high_f, high_m)).any():
         boxes = [f"{np.round(a, 1).tolist()} to {np.round(b, 1).tolist()}" for a, b in corners]
         raise GeometryError(
-            f"fields of view do not overlap: fixed {boxes[0]} mm, moving {boxes[1]} mm"
+            f"{moving.name or 'moving'}: fields of view do not overlap: fixed {boxes[0]} mm, "
+            f"moving {boxes[1]} mm; align the images, or start with --init moments"
         )
 
 

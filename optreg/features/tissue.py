@@ -35,8 +35,9 @@ def class_centres(volume: Any, xp: Any = np) -> np.ndarray:
     index = (volume[volume > 0] * (_BINS - 1)).astype(xp.int32)
     counts = xp.bincount(index, minlength=_BINS)
     weights = np.asarray(counts.get() if hasattr(counts, "get") else counts, np.float64)
-    # Clipped intensities pile up in the last bin and would pull a class towards it.
-    weights[-1] = min(weights[-1], weights[:-1].max())
+    # Clipped intensities pile up in the last bin and would pull a class towards it; where there is
+    # nothing else, it is all there is.
+    weights[-1] = min(weights[-1], max(weights[:-1].max(), 1.0))
     values = np.arange(_BINS) / (_BINS - 1)
     cumulative = np.cumsum(weights) / weights.sum()
     centres = np.interp((np.arange(_CLASSES) + 0.5) / _CLASSES, cumulative, values)
