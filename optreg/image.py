@@ -57,7 +57,12 @@ class Image:
 
     @classmethod
     def from_array(cls, data: NDArray[Any], name: str = "") -> Image:
-        """Image of an array without geometry: 1 mm voxels, array axes = world axes."""
+        """Image of an array without geometry: 1 mm voxels, array axes = world axes.
+
+        Two axes are a slice, (X, Y, 1).
+        """
+        if np.ndim(data) == 2:
+            data = data[:, :, np.newaxis]
         if np.ndim(data) != 3:
             raise InputError(f"array of {np.ndim(data)} dimensions; one 3-D volume is needed")
         nx, ny, nz = np.shape(data)

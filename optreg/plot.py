@@ -20,7 +20,7 @@ from optreg.errors import ConfigError
 from optreg.image import Image
 from optreg.io.files import check_writable, write_atomic
 from optreg.lines import Lines, grid_lines, outlines
-from optreg.views import PLANES, Plane, Views, collect, nice_limit, tissue_levels
+from optreg.views import Plane, Views, collect, nice_limit, tissue_levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,8 +115,8 @@ def overview(
     from matplotlib.figure import Figure
 
     shown = views or collect(result, fixed_labels, warped_labels)
-    heights = [shown.fixed.shape[p.upward] * shown.spacing[p.upward] for p in PLANES]
-    width = max(shown.fixed.shape[p.across] * shown.spacing[p.across] for p in PLANES)
+    heights = [shown.fixed.shape[p.upward] * shown.spacing[p.upward] for p in shown.planes]
+    width = max(shown.fixed.shape[p.across] * shown.spacing[p.across] for p in shown.planes)
     columns = _columns(shown)
     inch = 2.1 / width
     margin_top, margin_bottom = 0.62, 0.62
@@ -124,7 +124,7 @@ def overview(
     figure = Figure(figsize=size, facecolor="white")
     FigureCanvasAgg(figure)
     places = figure.add_gridspec(
-        3,
+        len(heights),
         len(columns),
         height_ratios=heights,
         hspace=0.02,
@@ -135,7 +135,7 @@ def overview(
         bottom=margin_bottom / size[1],
     )
     last: dict[str, tuple[Axes, Any]] = {}
-    for row, plane in enumerate(PLANES):
+    for row, plane in enumerate(shown.planes):
         index = shown.fullest(plane)
         for column, (name, kind) in enumerate(columns):
             axes = figure.add_subplot(places[row, column])

@@ -74,8 +74,11 @@ def check_content(image: Image, role: str) -> None:
     data = image.data
     if data.dtype.kind not in "buif":
         raise InputError(f"{name}: dtype {data.dtype} is not a real number; give one channel")
-    if min(data.shape) < _MINIMUM_SIZE:
-        raise InputError(f"{name}: shape {data.shape}; at least {_MINIMUM_SIZE} voxels per axis")
+    sizes = [n for n in data.shape if n > 1]
+    if len(sizes) < 2 or min(sizes) < _MINIMUM_SIZE:
+        raise InputError(
+            f"{name}: shape {data.shape}; at least {_MINIMUM_SIZE} voxels per axis, or one slice"
+        )
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         bad = ~np.isfinite(data)
         first = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -17,6 +17,7 @@ from optreg.kernels import Backend, get_backends, thread_limit
 from optreg.prepare import Volumes, prepare
 from optreg.preprocess import Box
 from optreg.result import Registration, Status
+from optreg.slices import is_slice, slice_of, volumes_of
 from optreg.transform import DisplacementField
 
 __all__ = ["register"]
@@ -84,7 +85,8 @@ def register(
         Images in one world; `moving` is resampled to the grid of `fixed` where they differ.
         Arrays have 1 mm voxels and the same origin. Zero is background. Lists are channels, such
         as T1w and T2w of one person, in the same order in both: all take part equally, and the
-        grid and the result are those of the first.
+        grid and the result are those of the first. A volume of one slice, (X, Y, 1), or a
+        two-dimensional array is deformed in its plane.
     preset : {"fast", "default", "accurate"}
         Which of the tuned configurations; ignored where `config` is given.
     config : RegistrationConfig, optional
@@ -151,10 +153,23 @@ def register(
     with thread_limit(threads):
         for backend in others:
             try:
-                return _registered(inputs, config, backend, progress)
+                return _on_device(inputs, config, backend, progress)
             except DeviceMemoryError as error:
                 _log.warning("%s: trying the next device", error)
-        return _registered(inputs, config, last, progress)
+        return _on_device(inputs, config, last, progress)
+
+
+def _on_device(
+    inputs: Inputs,
+    config: RegistrationConfig,
+    backend: Backend,
+    progress: Callable[[str, float], None] | None,
+) -> Registration:
+    """`register` on one device, of volumes or single slices."""
+    if not is_slice(inputs):
+        return _registered(inputs, config, backend, progress)
+    volumes = volumes_of(inputs, config, backend)
+    return slice_of(_registered(volumes, config, backend, progress), inputs)
 
 
 def _registered(
@@ -163,7 +178,7 @@ def _registered(
     backend: Backend,
     progress: Callable[[str, float], None] | None,
 ) -> Registration:
-    """`register` on one device."""
+    """Registration of volumes."""
     clock, still = _Clock(progress, backend), inputs.still_axes
     with backend.active():
         with clock.stage("preprocess"):

@@ -145,6 +145,12 @@ class Views:
     labels: dict[str, NDArray[Any]]
 
     @property
+    def planes(self) -> list[Plane]:
+        """Those in which more than a line is seen: one of the three for a single slice."""
+        shape = self.fixed.shape
+        return [p for p in PLANES if min(shape[p.across], shape[p.upward]) > 1]
+
+    @property
     def mean_difference(self) -> tuple[float, float]:
         """Mean of `before` and of `after` over the foreground of the fixed image."""
         if not self.inside.any():

@@ -28,7 +28,7 @@ _VECTOR_INTENTS = (1006, 1007)
 
 
 def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | None = None) -> Image:
-    """Read one 3-D volume.
+    """Read one 3-D volume, or a single slice as (X, Y, 1).
 
     Formats: NIfTI (.nii, .nii.gz), FreeSurfer (.mgh, .mgz), MetaImage (.mha), NRRD (.nrrd).
 
@@ -49,8 +49,8 @@ def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | Non
     Raises
     ------
     InputError
-        The file cannot be read, is damaged, is not a 3-D scalar image of at least 8 voxels an
-        axis, or holds NaN or infinite voxels.
+        The file cannot be read, is damaged, is not a scalar image of at least 8 voxels an axis
+        (of a single slice: two axes), or holds NaN or infinite voxels.
     GeometryError
         Its affine cannot be used.
     ConfigError
@@ -146,7 +146,8 @@ def _one_volume(stored: StoredVolume, path: Path, volume: int | None) -> NDArray
         raise InputError(f"{path}: is a displacement field; name an image here")
     if len(extra) > 1:
         raise InputError(f"{path}: has {array.ndim} dimensions {array.shape}; extract one volume")
-    array = array.reshape(*array.shape[:3], -1, order="F" if array.flags.f_contiguous else "C")
+    space = (*array.shape[:3], 1)[:3]  # of two axes: a single slice
+    array = array.reshape(*space, -1, order="F" if array.flags.f_contiguous else "C")
     count = array.shape[3]
     if count == 1:  # nothing to pick, so that a 4-D image can be registered to a 3-D one
         volume = 0
@@ -158,10 +159,11 @@ def _one_volume(stored: StoredVolume, path: Path, volume: int | None) -> NDArray
 
 
 def _check_size(shape: tuple[int, ...], path: Path) -> None:
-    if min(shape) < SMALLEST_SIZE:
+    sizes = [n for n in shape if n > 1]
+    if len(sizes) < 2 or min(sizes) < SMALLEST_SIZE:
         raise InputError(
             f"{path}: {'x'.join(map(str, shape))} voxels; at least {SMALLEST_SIZE} along each axis "
-            "are needed"
+            "are needed, or one for a single slice"
         )
 
 

@@ -33,14 +33,14 @@ def read_itk(path: PathLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
     Returns
     -------
-    array : (X, Y, Z) ndarray, further axes after them; channels last
+    array : (X, Y, Z) ndarray, Z = 1 for a slice, further axes after them; channels last
     affine : (4, 4) ndarray
         Voxel to RAS mm.
 
     Raises
     ------
     InputError
-        Damaged, voxels in another file, fewer than three axes, or voxels that are not real.
+        Damaged, voxels in another file, fewer than two axes, or voxels that are not real.
     """
     import SimpleITK as sitk
 
@@ -53,8 +53,8 @@ def read_itk(path: PathLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
         reader.ReadImageInformation()
         shape, channels = reader.GetSize(), reader.GetNumberOfComponents()
         kind = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue())
-        if len(shape) < 3:
-            raise InputError(f"{path}: image of {len(shape)} dimensions; a 3-D volume is needed")
+        if len(shape) < 2:
+            raise InputError(f"{path}: image of {len(shape)} dimensions; 3 or 2 are needed")
         if min(shape) < 1:
             raise InputError(f"{path}: header states impossible dimensions {shape}; file damaged")
         bits = re.search(r"(\d+)-bit", kind)
@@ -72,6 +72,9 @@ def read_itk(path: PathLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
     values = sitk.GetArrayFromImage(image)
     spatial = tuple(range(len(shape)))[::-1]
     array = np.ascontiguousarray(values.transpose(*spatial, *range(len(shape), values.ndim)))
+    if len(shape) == 2:  # a slice; channels stay the last axis
+        array = array[:, :, np.newaxis]
+        image = sitk.JoinSeries(image)
     return array, lps_to_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
 

@@ -226,9 +226,9 @@ def _nifti_shape(header: Any, path: Path) -> tuple[int, ...]:
     dims = [int(n) for n in header["dim"]]
     if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
         raise InputError(f"{path}: header states impossible dimensions {dims}; file damaged")
-    if dims[0] < 3:
-        raise InputError(f"{path}: image of {dims[0]} dimensions; a 3-D volume is needed")
-    return tuple(dims[1 : dims[0] + 1])
+    if dims[0] < 2:
+        raise InputError(f"{path}: image of {dims[0]} dimensions; 3 or 2 are needed")
+    return (dims[1], dims[2], 1) if dims[0] == 2 else tuple(dims[1 : dims[0] + 1])
 
 
 def _type_name(code: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from optreg.errors import InputError
 from optreg.kernels.cpu import jacobian
 from optreg.kernels.reference.jacobian import FoldingSums
-from optreg.metrics._validate import as_field, as_mask
+from optreg.metrics._validate import as_field, as_mask, thick
 
 # Folds have no logarithm: their determinants count as this small compression instead.
 SMALLEST_DETERMINANT = 1e-9
@@ -39,11 +39,18 @@ def count_folds(disp: np.ndarray, mask: np.ndarray | None = None) -> FoldingSums
     InputError
         For a field or mask that cannot be used, or a mask without an inner voxel.
     """
-    field = as_field(disp)
-    sums = jacobian.folding_sums(field, as_mask(mask, field.shape[1:]))
+    field, inside = _solid(disp, mask)
+    sums = jacobian.folding_sums(field, inside)
     if not sums.mask_voxels:
         raise InputError("no voxel to count folds in: the mask has none off the grid's border")
     return sums
+
+
+def _solid(disp: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Field and mask; a single slice with copies of it at both sides, of which only it counts."""
+    field = as_field(disp)
+    inside = as_mask(mask, field.shape[1:])
+    return thick(field), None if inside is None else thick(inside)
 
 
 def ndv_percent(disp: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -82,8 +89,7 @@ def sdlogj(disp: np.ndarray, mask: np.ndarray | None = None) -> float:
     InputError
         See ``count_folds``.
     """
-    field = as_field(disp)
-    inside = as_mask(mask, field.shape[1:])
+    field, inside = _solid(disp, mask)
     interior = (slice(1, -1),) * 3
     determinant = jacobian.jacobian_determinant(field)[interior]
     values = determinant if inside is None else determinant[inside[interior]]
@@ -113,7 +119,7 @@ def sdlogj_evaluator(disp: np.ndarray) -> float:
     InputError
         For a field that cannot be used or has fewer than five voxels along an axis.
     """
-    field = as_field(disp)
+    field = thick(as_field(disp), 5)
     if min(field.shape[1:]) < 5:
         raise InputError(f"grid {field.shape[1:]} is too small: five voxels an axis are needed")
     determinant = jacobian.jacobian_determinant(field)[(slice(2, -2),) * 3].astype(np.float64)

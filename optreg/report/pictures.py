@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optreg import lines as lines_of
 from optreg import plot
-from optreg.views import PLANES, Plane, Views, nice_limit, tissue_levels
+from optreg.views import Plane, Views, nice_limit, tissue_levels
 
 __all__ = ["colour_bar", "difference_limit", "viewer_data"]
 
@@ -48,7 +48,7 @@ def viewer_data(views: Views, count: int = 12) -> dict[str, Any]:
             "warped": plot.WARPED_COLOUR,
             "grid": plot.GRID_COLOUR,
         },
-        "planes": [_plane_data(views, plane, count) for plane in PLANES],
+        "planes": [_plane_data(views, plane, count) for plane in views.planes],
     }
 
 

@@ -20,7 +20,7 @@ from optreg.transform.itk import (
     own_transform,
     vector_image,
 )
-from optreg.transform.sampling import map_field, outside, rotate, warp_labels_linear
+from optreg.transform.sampling import doubled, map_field, outside, rotate, warp_labels_linear
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -61,7 +61,6 @@ class DisplacementField:
             raise InputError(
                 f"displacement field of shape {disp.shape}; {(3, *self.fixed_grid.shape)} is needed"
             )
-        _require_two_voxels(disp.shape[1:])
         if disp.dtype.kind not in "iuf":
             raise InputError(f"displacement field of type {disp.dtype}; real numbers are needed")
         with np.errstate(over="ignore"):
@@ -151,12 +150,12 @@ class DisplacementField:
         """
         cpu = kernels.get_backend("cpu").kernels
         if self.fixed_grid.same_as(other.fixed_grid):
-            joined = cpu.compose(self.disp, other.disp)
+            joined = cpu.compose(doubled(self.disp), other.disp)
             return DisplacementField(joined, other.fixed_grid, self.moving_grid)
         onto_self = other.fixed_grid.matrix_to(self.fixed_grid)
         # x -> position in this grid -> moved there -> back to voxels of the other grid.
         inner = map_field(onto_self, other.disp)
-        moved = inner + cpu.warp(self.disp, inner)
+        moved = inner + cpu.warp(doubled(self.disp), inner)
         # `moved` counts from x, so the way back is an affine map of x + moved(x).
         joined = map_field(np.linalg.inv(onto_self), moved)
         return DisplacementField(joined, other.fixed_grid, self.source_grid)
@@ -179,13 +178,20 @@ class DisplacementField:
         """
         if initial is not None and not initial.fixed_grid.same_as(self.fixed_grid):
             raise GeometryError("initial inverse is on another grid; use resample_to first")
-        start = None if initial is None else initial.disp
-        inverse = kernels.get_backend("cpu").kernels.invert(self.disp, initial=start, **settings)
-        return DisplacementField(inverse, self.fixed_grid)
+        start = None if initial is None else doubled(initial.disp)
+        cpu = kernels.get_backend("cpu").kernels
+        inverse = cpu.invert(doubled(self.disp), initial=start, **settings)
+        return DisplacementField(self._on_grid(inverse), self.fixed_grid)
 
     def jacobian(self) -> NDArray[np.float32]:
         """(X, Y, Z) local change of volume: central-difference determinant, 1 where none."""
-        return kernels.get_backend("cpu").kernels.jacobian_determinant(self.disp)
+        cpu = kernels.get_backend("cpu").kernels
+        return self._on_grid(cpu.jacobian_determinant(doubled(self.disp)))
+
+    def _on_grid(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """Volume (..., X, Y, Z) of what was doubled, on the grid itself."""
+        x, y, z = self.fixed_grid.shape
+        return volume[..., :x, :y, :z]
 
     def to_sitk(self) -> sitk.DisplacementFieldTransform:
         """The map as a SimpleITK transform (LPS mm), for ``sitk.Resample`` and others."""
@@ -246,17 +252,16 @@ class DisplacementField:
     def _sample(
         self, data: NDArray[Any], grid: Grid, interpolation: Interpolation, fill: float | None
     ) -> NDArray[Any]:
-        _require_two_voxels(data.shape)
         disp = self.disp
         if not grid.same_as(self.fixed_grid):
             disp = map_field(self.fixed_grid.matrix_to(grid), disp)
         cpu = kernels.get_backend("cpu").kernels
         if interpolation == "linear":
-            out = cpu.warp(_plain(data).astype(np.float32, copy=False), disp)
+            out = cpu.warp(doubled(_plain(data).astype(np.float32, copy=False)), disp)
         elif interpolation == "nearest":
-            out = cpu.warp_nearest(_plain(data), disp)
+            out = cpu.warp_nearest(doubled(_plain(data)), disp)
         elif interpolation == "label":
-            out = warp_labels_linear(_plain(data), disp)
+            out = warp_labels_linear(doubled(_plain(data)), disp)
         else:
             raise ConfigError(
                 f"interpolation '{interpolation}' does not exist; use linear, nearest or label"
@@ -272,9 +277,3 @@ def _plain(data: NDArray[Any]) -> NDArray[Any]:
         raise InputError(f"volume of type {data.dtype}; real numbers are needed")
     dtype = np.dtype(np.float32) if data.dtype == np.float16 else data.dtype.newbyteorder("=")
     return np.ascontiguousarray(data, dtype)
-
-
-def _require_two_voxels(shape: tuple[int, ...]) -> None:
-    """Linear interpolation reads a voxel and its next one, along every axis."""
-    if min(shape) < 2:
-        raise GeometryError(f"volume of {shape} voxels; at least 2 along each axis are needed")

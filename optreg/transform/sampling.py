@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "affine_displacement",
+    "doubled",
     "map_field",
     "outside",
     "rotate",
@@ -42,6 +43,17 @@ def map_field(matrix: NDArray[np.floating[Any]], disp: NDArray[np.float32]) -> N
     out = rotate(matrix[:3, :3], disp)
     out += affine_displacement(matrix, (disp.shape[1], disp.shape[2], disp.shape[3]))
     return out
+
+
+def doubled(volume: NDArray[Any]) -> NDArray[Any]:
+    """Volume (..., X, Y, Z) with axes of a single voxel repeated once.
+
+    Kernels read a voxel and its next one, along every axis.
+    """
+    for axis in range(-3, 0):
+        if volume.shape[axis] == 1:
+            volume = np.repeat(volume, 2, axis=axis)
+    return np.ascontiguousarray(volume)
 
 
 def rotate(linear: NDArray[np.floating[Any]], vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -208,18 +208,29 @@ def test_vector_and_complex_itk_images_are_refused(tmp_path):
         load_image(tmp_path / "c.nrrd")
 
 
-@pytest.mark.parametrize("shape", [(9, 10, 1), (7, 10, 11), (9, 10, 4, 1)])
+@pytest.mark.parametrize("shape", [(9, 7, 1), (9, 1, 1), (7, 10, 11), (9, 10, 4, 1)])
 def test_too_small(write, shape):
     with pytest.raises(InputError, match="at least 8 along each axis"):
         load_image(write(np.zeros(shape, np.float32)))
 
 
-def test_2d_is_refused(write, tmp_path):
-    with pytest.raises(InputError, match="image of 2 dimensions; a 3-D volume is needed"):
-        load_image(write(np.zeros((30, 30), np.float32)))
-    sitk.WriteImage(sitk.Image(30, 30, sitk.sitkUInt8), str(tmp_path / "a.mha"))
-    with pytest.raises(InputError, match="image of 2 dimensions; a 3-D volume is needed"):
-        load_image(tmp_path / "a.mha")
+def test_two_dimensions_are_a_single_slice(write, tmp_path):
+    data = np.random.default_rng(0).random((30, 20), dtype=np.float32)
+    found = load_image(write(data))
+    assert found.shape == (30, 20, 1) and np.array_equal(found.data[:, :, 0], data)
+    image = sitk.GetImageFromArray(data.T)
+    image.SetSpacing((0.5, 2.0))
+    image.SetOrigin((3.0, -4.0))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    found = load_image(tmp_path / "a.mha")
+    assert found.shape == (30, 20, 1) and np.array_equal(found.data[:, :, 0], data)
+    # Of LPS, as SimpleITK has it, the first two change their sign.
+    assert np.allclose(found.grid.voxel_to_world([2, 3, 0]), [-4.0, -2.0, 0.0])
+
+
+def test_one_dimension_is_refused(write):
+    with pytest.raises(InputError, match="image of 1 dimensions; 3 or 2 are needed"):
+        load_image(write(np.zeros(30, np.float32)))
 
 
 def test_stderr_is_given_back_when_threads_read_with_itk_at_once(capfd):

@@ -306,13 +306,6 @@ def test_complex_volumes(field, blobs, how):
         field.apply(blobs.data.astype(np.complex64), how)
 
 
-def test_flat_volumes(field):
-    with pytest.raises(GeometryError, match="at least 2 along each axis"):
-        DisplacementField.identity(Grid.identity((8, 1, 8)))
-    with pytest.raises(GeometryError, match="at least 2 along each axis"):
-        field.apply(Image.from_array(np.zeros((8, 8, 1), np.float32)))
-
-
 def test_unknown_interpolation(field, blobs):
     with pytest.raises(ConfigError, match="'cubic' does not exist; use linear, nearest or label"):
         field.apply(blobs, "cubic")
