@@ -179,7 +179,7 @@ def test_progress_ends_at_one(pair):
         (lambda a: 0 * a, InputError, "no foreground"),
         (lambda a: 0 * a + 3, InputError, "constant"),
         (lambda a: a[:, :, :5], InputError, "at least 8"),
-        (lambda a: a[0], GeometryError, "single slice"),
+        (lambda a: a[24], GeometryError, "single slice"),
         (lambda a: a.astype(complex), InputError, "complex"),
     ],
 )
