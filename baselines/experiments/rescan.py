@@ -14,7 +14,7 @@ import numpy as np
 import tables
 from dataset import Pair, read_task
 from experiments import report
-from experiments.runs import Runs, finished, overlap, read_scans, regularity
+from experiments.runs import Runs, chosen, finished, overlap, read_scans, regularity
 from methods import Method
 from optreg.io.datasets import ImagePair
 from optreg.metrics.folding import SMALLEST_DETERMINANT
@@ -80,8 +80,8 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
     }
     content = {
         method.name: {
-            group: {pair.name: _numbers(runs, method, pair) for pair in pairs}
-            for group, pairs in groups.items()
+            group: {pair.name: _numbers(runs, method, pair) for pair in groups[group]}
+            for group in chosen(args.only, groups)
         }
         for method in wanted
     }
