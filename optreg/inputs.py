@@ -182,7 +182,10 @@ def read_start(inputs: Inputs, backend: Backend) -> DisplacementField | None:
         else:
             from optreg.io import read_field
 
-            field = read_field(Path(init), fixed.grid)
+            path = Path(init)
+            if not path.exists():
+                raise InputError(f"{path}: no such file, and none of {', '.join(affine.MODELS)}")
+            field = read_field(path, fixed.grid)
     else:
         field = DisplacementField(np.asarray(init), fixed.grid)
     if not field.fixed_grid.same_as(fixed.grid):

@@ -15,6 +15,7 @@ from optreg.config import RegistrationConfig
 from optreg.image import Image
 from optreg.kernels import Backend
 from optreg.transform import DisplacementField
+from optreg.transform.sampling import outside
 
 if TYPE_CHECKING:
     import os
@@ -168,8 +169,11 @@ def _quality(
     ndv, folded = _folding(disp, k)
     inside = backend.asarray(np.flatnonzero(mask))
     log_j = xp.log(xp.maximum(k.jacobian_determinant(disp).take(inside), 1e-9))
-    back = k.compose(inverse, disp).reshape(3, -1).take(inside, axis=1)
-    error = xp.sqrt(xp.einsum("ij,ij->j", back, back))
+    back = k.compose(inverse, disp).reshape(3, -1)
+    # What leaves the grid has no inverse on it.
+    inside = inside[~outside(disp, disp.shape[1:], xp).reshape(-1).take(inside)]
+    back = back.take(inside, axis=1)
+    error = xp.sqrt(xp.einsum("ij,ij->j", back, back)) if inside.size else xp.zeros(1)
     return {
         "ndv_percent": ndv,
         "folded_voxels": folded,

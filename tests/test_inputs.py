@@ -9,6 +9,7 @@ from synthetic_heads import SHAPE, error_vox, pair_and_truth
 import optreg
 from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.inputs import read_inputs
+from optreg.kernels import cpu
 
 CENTRE = np.array([24, 20, 24])
 DISTANCE = np.sqrt(((np.indices(SHAPE) - CENTRE.reshape(3, 1, 1, 1)) ** 2).sum(axis=0))
@@ -164,6 +165,25 @@ def test_channels_need_counterparts(pair):
         read_inputs([pair[0]] * 2, pair[1], **NOTHING)
     with pytest.raises(InputError, match="fixed: no image"):
         read_inputs([], [], **NOTHING)
+
+
+def test_start_that_is_neither_a_file_nor_a_model(pair):
+    with pytest.raises(InputError, match="afine: no such file, and none of .*affine"):
+        optreg.register(pair[0], pair[1], init="afine")
+
+
+def test_voxels_that_leave_the_grid_have_no_inverse_to_be_judged(pair):
+    fixed, moving = np.roll(pair[0], 4, axis=0), np.zeros(SHAPE, np.float32)
+    moving[12:] = pair[1][:-12]  # cut off by the grid
+    start = np.zeros((3, *SHAPE), np.float32)
+    start[0] = 8
+    found = optreg.register(fixed, moving, init=start)
+    back = cpu.compose(found.inverse, found.disp)
+    error = np.sqrt((back**2).sum(axis=0))[fixed > 0]
+    leaving = (found.disp[0] + np.arange(SHAPE[0])[:, None, None])[fixed > 0] > SHAPE[0] - 0.5
+    assert leaving.sum() > 100 and np.percentile(error, 99) > 1
+    judged = found.quality["inverse_consistency_p99_vox"]
+    assert judged == pytest.approx(np.percentile(error[~leaving], 99), rel=1e-3) and judged < 0.5
 
 
 def test_mask_that_is_no_mask_is_said(pair, caplog):

@@ -12,6 +12,7 @@ from typing import Any
 
 from optreg.config import RepairConfig
 from optreg.kernels import Backend
+from optreg.transform.sampling import outside
 
 __all__ = ["repair_folds", "repair_pair", "tighten_inverse"]
 
@@ -98,6 +99,7 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
     changed, widening = xp.zeros(forward[0].size, bool), _Widening()
     if config.largest_error_vox > 0:
         square = xp.square(k.compose(inverse, forward)).sum(axis=0)
+        square[outside(forward, shape, xp)] = 0  # where no grid has an inverse
         rough = xp.flatnonzero(square > config.largest_error_vox**2)
         changed[rough] = True
         touched = _smooth(forward, rough, backend)

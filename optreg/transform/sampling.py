@@ -62,15 +62,15 @@ def rotate(linear: NDArray[np.floating[Any]], vectors: NDArray[Any]) -> NDArray[
     return (linear.astype(np.float32) @ flat).reshape(vectors.shape)
 
 
-def outside(disp: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def outside(disp: Any, shape: tuple[int, ...], xp: Any = np) -> Any:
     """(X, Y, Z) whether ``x + disp(x)`` is beyond the outer voxel faces of an array of `shape`.
 
     Faces, not centres: the last half voxel belongs to the image, as in ITK. With the centres as
     border, rounding errors of an identity transform would blank whole faces of the image.
     """
-    out = np.zeros(disp.shape[1:], bool)
+    out = xp.zeros(disp.shape[1:], bool)
     for axis, n in enumerate(shape):
-        index = np.arange(disp.shape[1 + axis], dtype=np.float32)
+        index = xp.arange(disp.shape[1 + axis], dtype=xp.float32)
         index = index.reshape([-1 if a == axis else 1 for a in range(3)])
         out |= disp[axis] < np.float32(-0.5) - index
         out |= disp[axis] > np.float32(n - 0.5) - index
