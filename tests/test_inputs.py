@@ -168,7 +168,7 @@ def test_channels_need_counterparts(pair):
 
 
 def test_start_that_is_neither_a_file_nor_a_model(pair):
-    with pytest.raises(InputError, match="afine: no such file, and none of .*affine"):
+    with pytest.raises(InputError, match=r"afine: no such file, and none of .*affine"):
         optreg.register(pair[0], pair[1], init="afine")
 
 
