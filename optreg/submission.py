@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -166,7 +165,8 @@ def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
     check_readable(source)
     try:
         archive = zipfile.ZipFile(source)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    # Damage can show in any layer of zipfile, each with its own errors.
+    except Exception as error:
         raise InputError(f"{source}: is no zip that can be read ({error})") from error
     with archive:
         yield archive
@@ -239,7 +239,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Path]
         try:
             with archive.open(info) as packed, open(path, "wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error) as error:
+        except Exception as error:  # as above, or encrypted, or no room
             raise InputError(f"{name}: cannot be unpacked ({error})") from error
         yield path
 

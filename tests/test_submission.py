@@ -167,6 +167,23 @@ def test_archives_that_are_none(dataset, tmp_path):
         check_submission(tmp_path / "y.zip", dataset)
 
 
+def test_names_that_are_no_utf8_though_they_say_so(dataset, folder, tmp_path):
+    pack(folder, NAMES, tmp_path / "a.zip")
+    whole = (tmp_path / "a.zip").read_bytes()
+    member, entry = bytearray(whole), bytearray(whole)
+    first = whole.find(b"PK\1\2")
+    member[7] |= 8
+    member[30] = 0x92
+    (tmp_path / "a.zip").write_bytes(member)
+    (found,) = check_submission(tmp_path / "a.zip", dataset)
+    assert found.startswith(f"{NAMES[0]}: cannot be unpacked")
+    entry[first + 9] |= 8
+    entry[first + 46] = 0x92
+    (tmp_path / "a.zip").write_bytes(entry)
+    with pytest.raises(InputError, match=r"a\.zip: is no zip"):
+        check_submission(tmp_path / "a.zip", dataset)
+
+
 def test_damaged_and_oversized_members(dataset, folder, tmp_path):
     pack(folder, NAMES, tmp_path / "a.zip")
     content = bytearray((tmp_path / "a.zip").read_bytes())

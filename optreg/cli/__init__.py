@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from optreg.cli import (
     apply,
@@ -27,7 +28,7 @@ from optreg.cli import (
     register,
     submit,
 )
-from optreg.errors import OptregError
+from optreg.errors import OptregError, OutputError
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
@@ -80,7 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     console.start_logging(args)
     try:
-        return int(args.run(args) or 0)
+        code = int(args.run(args) or 0)
+        sys.stdout.flush()  # a full disk behind it shows here
+        return code
     except OptregError as err:
         return _failed(args, str(err), err.exit_code)
     except KeyboardInterrupt:
@@ -89,13 +92,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         what = str(err) or "out of memory"
         return _failed(args, f"{what}; use smaller images or a machine with more memory", _DEVICE)
     except BrokenPipeError:
-        # The reader of the output went away (``optreg info | head``): no error of this program,
-        # and Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of the output went away (``optreg info | head``): no error of this program.
+        _give_up_output()
         return 0
+    except OSError as err:
+        what = f"{err.filename or 'output'}: {err.strerror or err}; check the disk and its rights"
+        if err.filename is None:
+            _give_up_output()
+        return _failed(args, what, OutputError.exit_code)
     except Exception as err:  # what is not expected still ends in one line
         what = f"unexpected {type(err).__name__}: {err}; run again with --debug and report it"
         return _failed(args, what, 1)
+
+
+def _give_up_output() -> None:
+    """Python would complain once more about what is left when it closes stdout."""
+    with suppress(OSError):  # stdout may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(args: argparse.Namespace, message: str, code: int) -> int:
@@ -103,5 +116,5 @@ def _failed(args: argparse.Namespace, message: str, code: int) -> int:
         import traceback
 
         traceback.print_exc()
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    print("error:", OptregError(message), file=sys.stderr)
     return code
