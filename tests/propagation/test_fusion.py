@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -93,6 +94,16 @@ def test_many_voxels_are_voted_on_as_few_are(rng):
     assert clear.mean() > 0.99
     np.testing.assert_array_equal(found.labels[clear], votes.argmax(axis=0)[clear])
     np.testing.assert_allclose(found.agreement, best[-1] / votes.sum(axis=0), rtol=1e-6)
+
+
+def test_the_majority_is_that_of_simpleitk(rng):
+    maps = [rng.integers(0, 5, (12, 14, 13)).astype(np.uint8) for _ in range(4)]
+    undecided = 255
+    voted = sitk.LabelVoting([sitk.GetImageFromArray(m) for m in maps], undecided)
+    voted = sitk.GetArrayFromImage(voted)
+    decided = voted != undecided
+    assert 0.3 < decided.mean() < 0.9
+    np.testing.assert_array_equal(fuse(maps).labels[decided], voted[decided])
 
 
 def test_a_tie_goes_to_the_label_around_it_not_to_the_background():
