@@ -18,6 +18,7 @@ from optreg.prepare import Volumes, prepare
 from optreg.preprocess import Box
 from optreg.result import Registration, Status
 from optreg.slices import is_slice, slice_of, volumes_of
+from optreg.thick import is_thick, thick_of, thin_of
 from optreg.transform import DisplacementField
 
 __all__ = ["register"]
@@ -165,11 +166,16 @@ def _on_device(
     backend: Backend,
     progress: Callable[[str, float], None] | None,
 ) -> Registration:
-    """`register` on one device, of volumes or single slices."""
-    if not is_slice(inputs):
-        return _registered(inputs, config, backend, progress)
-    volumes = volumes_of(inputs, config, backend)
-    return slice_of(_registered(volumes, config, backend, progress), inputs)
+    """`register` on one device, of volumes, single slices, or volumes of thick slices."""
+    if is_slice(inputs):
+        volumes = volumes_of(inputs, config, backend)
+        return slice_of(_registered(volumes, config, backend, progress), inputs)
+    if is_thick(inputs):
+        with backend.active():
+            volumes = thin_of(inputs, backend)
+        result = _registered(volumes, config, backend, progress)
+        return thick_of(result, inputs, config, backend)
+    return _registered(inputs, config, backend, progress)
 
 
 def _registered(

@@ -133,13 +133,15 @@ def test_interrupt_at_the_keyboard(command, large, tmp_path, child_environment):
         text=True,
         env=child_environment,
         start_new_session=True,
+        # Of a shell in the background a process inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # The work begins after something of it has appeared.
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out").rglob("*.json" if command == "submit" else ".result*")):
         assert run.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(1)
+        time.sleep(0.02)
+    time.sleep(0.3)
     os.killpg(run.pid, signal.SIGINT)
     error = run.communicate(timeout=60)[1]
     assert run.returncode == 130
