@@ -71,9 +71,9 @@ class StoredVolume:
         if (self.slope, self.inter) == (1.0, 0.0):
             return np.ascontiguousarray(part, native)
         # float32 holds every value of 8- and 16-bit integers; wider types need float64.
-        out = np.ascontiguousarray(part, np.result_type(native, np.float32))
-        out = out.copy() if np.shares_memory(out, part) else out
         with np.errstate(over="ignore", invalid="ignore"):  # infinities are reported by the caller
+            out = np.ascontiguousarray(part, np.result_type(native, np.float32))
+            out = out.copy() if np.shares_memory(out, part) else out
             out *= self.slope
             out += self.inter
         return out
@@ -100,8 +100,10 @@ def read_nifti(path: PathLike) -> StoredVolume:
                 "a voxel"
             )
         dtype = np.dtype(_NIFTI_TYPES[code]).newbyteorder(header.endianness)
-        slope, inter = _nifti_scaling(header, path)
-        affine = _nifti_affine(header, path)
+        # A damaged header may hold anything, NaN that signals among it; Grid judges the affine.
+        with np.errstate(over="ignore", invalid="ignore"):
+            slope, inter = _nifti_scaling(header, path)
+            affine = _nifti_affine(header, path)
         array = _read_voxels(file, path, _nifti_offset(header, path), shape, dtype)
     return StoredVolume(array, affine, slope, inter, int(header["intent_code"]))
 
@@ -293,8 +295,7 @@ def _nifti_affine(header: Any, path: Path) -> NDArray[np.float64]:
         _log.info("%s: unit of length not stated; mm assumed", path)
     elif unit != "mm":
         _log.warning("%s: unit of length is %s; converted to mm", path, unit)
-    with np.errstate(over="ignore", invalid="ignore"):  # judged by Grid
-        return np.diag([scale, scale, scale, 1.0]) @ affine
+    return np.diag([scale, scale, scale, 1.0]) @ affine
 
 
 def _repair_pixdim(header: Any, path: Path) -> None:

@@ -73,6 +73,14 @@ def _series(path: Path) -> None:
     nib.save(nib.Nifti1Image(np.stack([_VOXELS, _VOXELS + 1], 3).astype("i2"), FIXED.affine), path)
 
 
+def _plane(path: Path) -> None:
+    nib.save(nib.Nifti1Image(_VOXELS[:, :, 3].astype("f4"), FIXED.affine), path)
+
+
+def _itk_plane(path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(_VOXELS[:, :, 3].astype("u1")), str(path))
+
+
 def _mgh(dtype: str) -> Callable[[Path], None]:
     return lambda path: nib.save(nib.MGHImage(_VOXELS.astype(dtype), FIXED.affine), path)
 
@@ -146,6 +154,9 @@ SAMPLES = (
     Sample("c.nii", "image", _nifti(nib.Nifti1Image, "u1", scl_slope=0.5, scl_inter=-3)),
     Sample("a.nii.gz", "image", _nifti(nib.Nifti1Image, "f8", sform_code=0)),
     Sample("b.nii.gz", "series", _series),
+    Sample("plane.nii", "image", _plane),
+    Sample("plane.mha", "image", _itk_plane),
+    Sample("plane.nrrd", "image", _itk_plane),
     Sample("a.mgh", "image", _mgh("f4")),
     Sample("a.mgz", "image", _mgh("u1")),
     Sample("a.mha", "image", _itk("i2", False)),

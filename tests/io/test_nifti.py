@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.testing import assert_allclose, assert_array_equal
 
-from optreg.errors import GeometryError
+from optreg.errors import GeometryError, InputError
 from optreg.io import load_image
 
 
@@ -105,3 +105,18 @@ def test_invalid_quaternion(write, oblique_grid, caplog, quaternion):
     image = load_image(write(**broken))
     assert_allclose(image.grid.affine, oblique_grid.affine, atol=1e-5)
     assert "the sform is used" in caplog.text
+
+
+@pytest.mark.parametrize("field", ["pixdim", "srow_y", "qoffset_z", "scl_slope"])
+def test_signalling_nan_is_an_error_and_no_warning(write, field):
+    path = write()
+    raw = bytearray(path.read_bytes())
+    dtype, offset = nib.Nifti1Header.template_dtype.fields[field][:2]
+    start = offset + (8 if dtype.shape else 0)
+    raw[start : start + 4] = b"\1\0\xa0\x7f"
+    path.write_bytes(raw)
+    if field == "qoffset_z":  # the sform counts
+        assert np.isfinite(load_image(path).grid.affine).all()
+        return
+    with pytest.raises(InputError):
+        load_image(path)
