@@ -10,7 +10,7 @@ import pytest
 import optreg
 from optreg.errors import InputError
 from optreg.grid import Grid
-from optreg.io import save_image, write_field
+from optreg.io import read_field, save_image, write_field
 
 
 @pytest.fixture
@@ -85,8 +85,25 @@ def test_mask_without_foreground(head, pair, nifti, tmp_path, fails):
     for name, data in (("empty", 0 * head.data), ("outside", head.data == 0)):
         pair["fixed_mask"] = nifti(tmp_path / f"{name}.nii", data.astype(np.uint8))
         error = fails(3, "register", "--no-report", **pair, output=tmp_path / "result")
-        assert "mask" in error
+        assert (
+            "mask" in error and str(pair["fixed" if name == "outside" else "fixed_mask"]) in error
+        )
         assert not (tmp_path / "result").exists()
+
+
+def test_mask_of_other_numbers_is_thresholded_and_that_is_said(
+    head, deformed, pair, nifti, tmp_path, succeeds
+):
+    half = (np.indices(head.shape)[1] < 14) * (head.data - 0.5)
+    pair["fixed_mask"] = nifti(tmp_path / "mask.nii", half.astype(np.float32))
+    said = succeeds("register", "--no-report", **pair, output=tmp_path / "a").err
+    assert (
+        f"warning: {pair['fixed_mask']}: is not of zeros and ones; what is above 0 counts" in said
+    )
+    expected = optreg.register(
+        head, deformed, preset="fast", device="cpu", fixed_mask=(half > 0).astype(np.uint8)
+    )
+    np.testing.assert_array_equal(read_field(tmp_path / "a" / "disp.nii.gz").disp, expected.disp)
 
 
 def test_mask_on_another_grid_is_taken_by_nearest_neighbour(head, deformed):
