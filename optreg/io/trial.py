@@ -54,6 +54,8 @@ def require_sound_hdf5(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(len(_SIGNATURE)) != _SIGNATURE:
             raise InputError(f"{path}: file damaged or not what its name says (no HDF5 file)")
+    if not sys.executable or getattr(sys, "frozen", False):
+        return  # inside of another program there is no interpreter to start
     seconds = _SECONDS + path.stat().st_size // _BYTES_PER_SECOND
     # What ITK makes of a transform takes a few times its size.
     size = _BYTES + 4 * largest_content(path)
