@@ -153,6 +153,7 @@ def test_contrast(dataset_folder, tmp_path):
     assert "too few for a test" in text
 
 
+@pytest.mark.slow
 def test_resolution(dataset_folder, tmp_path, child_environment, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", child_environment["PYTHONPATH"])
     monkeypatch.setattr("experiments.resolution.ACCURACY_MM", (1.5, 1.0))
