@@ -22,6 +22,8 @@ from experiments.runs import OWN_SCRIPT, Runs, finished, overlap, read_scans, re
 from methods import Method
 from optreg_method import configuration
 
+_LOWEST = 0.5
+"""Dice below which a point is not drawn: without deformation a method is off the scale."""
 FACTORS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _TASK = "segmentation"
 
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
     columns = (("seconds", "seconds", "{:.1f}"), ("cpu_seconds", "CPU seconds", "{:.1f}"))
     text = report.compared("method", records, ours[0].name, columns)
     report.write(args.output, "curves", text, records)
-    _draw(args.output / "curves.png", records, ours[0].name)
+    _draw(args.output / "curves.png", records, ours[0].name, runs.threads)
 
 
 def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
@@ -77,18 +79,25 @@ def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
     return runs.kept(f"curves/{method.name}/{pair.name}", method.settings, compute)
 
 
-def _draw(path: Path, records: dict[str, dict[str, dict]], ours: str) -> None:
-    points = {
-        name: [np.mean([n[key] for n in own.values()]) for key in ("seconds", "dice")]
-        for name, own in records.items()
-        if own and all("seconds" in n for n in own.values())
-    }
+def _draw(path: Path, records: dict[str, dict[str, dict]], ours: str, threads: int) -> None:
+    points = {}
+    for name, own in records.items():
+        seconds = [n["cpu_seconds"] / threads if "cpu_seconds" in n else n.get("seconds")
+                   for n in own.values()]  # fmt: skip
+        dice = [n["dice"] for n in own.values()]
+        if own and None not in seconds and min(dice) > _LOWEST:
+            points[name] = np.mean(seconds), np.mean(dice)
     line = [name for name in points if name == ours or name.startswith(f"{ours} x ")]
     with report.Drawing(path) as axes:
         axes.semilogx(*zip(*(points[n] for n in line), strict=True), "-", color="C0")
         for name, (x, y) in points.items():
-            axes.plot(x, y, "o" if name in line else "s", color="C0" if "optreg" in name else "C1")
+            own = name.startswith("optreg")
+            axes.plot(x, y, "o" if name in line else "s", color="C0" if own else "C1")
             label = name.removeprefix(f"{ours} ")
-            axes.annotate(label, (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7)
-        axes.set_xlabel("seconds (two threads)")
+            below = (4, -9) if name in line else (-4, 6)
+            side = ("left", below) if own else ("right", (-6, -3))
+            axes.annotate(
+                label, (x, y), side[1], textcoords="offset points", ha=side[0], fontsize=7
+            )
+        axes.set_xlabel("seconds; of optreg, CPU seconds over the number of threads")
         axes.set_ylabel("mean Dice")
