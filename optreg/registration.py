@@ -194,8 +194,9 @@ def _registered(
             volumes = prepare(inputs, start, config, backend)
             box, regions = volumes.box, volumes.regions
         with clock.stage("discrete"):
-            first = volumes.fixed[0], volumes.moving[0]
-            search = discrete.search(*first, config.discrete, backend, regions, still)
+            search = discrete.search(
+                volumes.fixed, volumes.moving, config.discrete, backend, regions, still
+            )
             if search is not None:
                 volumes.warp_moving(search[0], backend)
         with clock.stage("features"):
@@ -207,7 +208,7 @@ def _registered(
             *refined, finite = _refine(
                 pairs, volumes.regions, still, field, chosen, config, backend, history, inside
             )
-        del pairs, field, volumes, first, regions  # room for what follows
+        del pairs, field, volumes, regions  # room for what follows
         with clock.stage("finish"):
             fields, repaired = finish(refined, search, start, box, config, backend, still)
         status = Status.CONVERGED if finite else Status.DIVERGED

@@ -8,6 +8,7 @@ window are looked at, so no start is too far away as long as the window holds th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,8 @@ def search_grid(
 
 
 def solve_discrete(
-    fixed: Any,
-    moving: Any,
+    fixed: Sequence[Any],
+    moving: Sequence[Any],
     backend: Backend,
     config: DiscreteConfig | None = None,
     features: tuple[Any, Any] | None = None,
@@ -89,8 +90,8 @@ def solve_discrete(
 
     Parameters
     ----------
-    fixed, moving : (X, Y, Z) float32 array
-        Normalized intensities of one shape; the contrasts may differ.
+    fixed, moving : sequence of (X, Y, Z) float32 array
+        Normalized intensities of each channel, of one shape; the contrasts may differ.
     config : DiscreteConfig, optional
         Grid spacing, window, couplings and MIND parameters. The window reaches
         ``grid_vox * radius`` voxels.
@@ -111,18 +112,20 @@ def solve_discrete(
     spacing = config.grid_vox
     if features is None:
         mind = config.mind_radius, config.mind_dilation
-        features = (
-            pooled_mind(fixed, spacing, backend, *mind),
-            pooled_mind(moving, spacing, backend, *mind),
-        )
+        described = [
+            [pooled_mind(volume, spacing, backend, *mind) for volume in side]
+            for side in (fixed, moving)
+        ]
+        concatenate = backend.xp.concatenate
+        features = concatenate(described[0]), concatenate(described[1])
     # One direction after the other: only one cost volume is held at a time.
     there, back = (None if r is None else pooled(r, spacing, backend) for r in regions)
     window, couplings = config.radius, config.couplings
     forward = search_grid(*features, window, couplings, backend, there, still_axes)
     backward = search_grid(*features[::-1], window, couplings, backend, back, still_axes)
     forward, backward = make_consistent(forward, backward, backend)
-    forward = to_full_resolution(forward, fixed.shape, spacing, backend)
+    forward = to_full_resolution(forward, fixed[0].shape, spacing, backend)
     forward = without_folds(forward, float(spacing), backend)
     # The averaging leaves a residual between the two: a later composition would carry it along.
-    backward = to_full_resolution(backward, fixed.shape, spacing, backend)
+    backward = to_full_resolution(backward, fixed[0].shape, spacing, backend)
     return forward, backend.kernels.invert(forward, initial=backward)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from optreg.config import DiscreteConfig
@@ -11,8 +12,12 @@ from optreg.kernels import Backend
 __all__ = ["foreground_overlap", "search"]
 
 _log = logging.getLogger("optreg")
-_ALIGNED = 0.85
-"""Foreground Dice above which a continuous start needs no help (affinely aligned: 0.95)."""
+_ALIGNED = 0.9
+"""Foreground Dice above which a continuous start needs no help: brains that are affinely aligned
+have 0.946 to 0.962, with a mask that is 4 mm too small for one of them 0.91. After a shift of 10 mm
+it is 0.89, and the search gains .03 to .05 Dice of labels."""
+_APART = 0.5
+"""Foreground Dice under which the search is unlikely to be enough."""
 
 
 def foreground_overlap(fixed: Any, moving: Any) -> float:
@@ -22,8 +27,8 @@ def foreground_overlap(fixed: Any, moving: Any) -> float:
 
 
 def search(
-    fixed: Any,
-    moving: Any,
+    fixed: Sequence[Any],
+    moving: Sequence[Any],
     config: DiscreteConfig,
     backend: Backend,
     regions: tuple[Any, Any] = (None, None),
@@ -33,8 +38,8 @@ def search(
 
     Parameters
     ----------
-    fixed, moving : (X, Y, Z) float32 array
-        Normalized intensities, background 0.
+    fixed, moving : sequence of (X, Y, Z) float32 array
+        Normalized intensities of each channel, background 0; the first has the foreground.
     regions : pair of (X, Y, Z) float32 array or None
         How much the voxels of either image count, 0..1.
     still_axes : tuple of int
@@ -43,10 +48,15 @@ def search(
     if config.enabled == "off":
         return None
     if config.enabled == "auto":
-        overlap = foreground_overlap(fixed, moving)
+        overlap = foreground_overlap(fixed[0], moving[0])
         if overlap > _ALIGNED:
             return None
         _log.info("foregrounds overlap by %.2f: discrete search", overlap)
+        if overlap < _APART:
+            _log.warning(
+                "foregrounds overlap by %.2f only: the images may lie apart; try init affine",
+                overlap,
+            )
     from optreg.discrete.coupled_convex import solve_discrete
 
     return solve_discrete(fixed, moving, backend, config, regions=regions, still_axes=still_axes)

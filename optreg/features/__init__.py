@@ -12,6 +12,7 @@ from optreg.features.tissue import (
     global_correlation,
     lookup,
     match_classes,
+    paired_centres,
     posterior_table,
 )
 from optreg.kernels import Backend
@@ -58,7 +59,11 @@ def channels(
     xp, sharpness = backend.xp, config.preprocess.sharpness
     seen = [_seen(v, r) for v, r in zip((fixed, moving), regions, strict=True)]
     even = [even_out(v, s, backend) for v, s in zip((fixed, moving), seen, strict=True)]
-    centres = [class_centres(_seen(v, r), xp) for v, r in zip(even, regions, strict=True)]
+    counted = [_seen(v, r) for v, r in zip(even, regions, strict=True)]
+    if similarity == "lncc":
+        centres = paired_centres(counted[0], counted[1], xp)
+    else:
+        centres = class_centres(counted[0], xp), class_centres(counted[1], xp)
     maps = [class_maps(v, c, sharpness, xp) for v, c in zip(even, centres, strict=True)]
     order = [0, 1, 2]
     if similarity == "tissue":

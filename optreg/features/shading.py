@@ -15,7 +15,7 @@ _SMALLEST = 32
 _EXTENT = 0.1
 """Standard deviation of the shading's smoothness, of the longest side of the volume."""
 _LARGEST = 2.0
-_ROUNDS = 2
+_ROUNDS = 6
 _SOFT = 2.5
 
 

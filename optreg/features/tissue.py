@@ -20,10 +20,12 @@ __all__ = [
     "global_correlation",
     "lookup",
     "match_classes",
+    "paired_centres",
     "posterior_table",
 ]
 
 _BINS = 1024
+_VALUES = np.arange(_BINS) / (_BINS - 1)
 _CLASSES = 3
 
 
@@ -32,20 +34,60 @@ def class_centres(volume: Any, xp: Any = np) -> np.ndarray:
 
     k-means on the histogram from fixed quantiles: deterministic and independent of voxel order.
     """
+    return _centres(_histogram(volume, xp))
+
+
+def paired_centres(fixed: Any, moving: Any, xp: Any = np) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of the classes of two volumes (0..1) of one object in one contrast, each ascending.
+
+    Both are taken where both have foreground (> 0): what only one of them shows, such as a rim
+    that was not stripped off the other, belongs to no class of that one. A class of one image is
+    about as much of the object as the same class of the other. So k-means first finds classes of
+    equal share, whatever was done to the intensities of one image without changing their order
+    (one point for each quantile, with its intensity in both images as coordinates); from there it
+    goes on in each image alone, and the mean of both counts.
+    """
+    both = (fixed > 0) & (moving > 0)
+    if not bool(both.any()):
+        return class_centres(fixed, xp), class_centres(moving, xp)
+    counts = [_histogram(volume * both, xp) for volume in (fixed, moving)]
+    points = np.stack([np.interp(_VALUES, np.cumsum(c) / c.sum(), _VALUES) for c in counts])
+    shared = _lloyd(points, np.ones(_BINS))
+    first, second = (
+        0.5 * (start + _centres(c, start)) for c, start in zip(counts, shared, strict=True)
+    )
+    return np.asarray(first), np.asarray(second)
+
+
+def _histogram(volume: Any, xp: Any) -> np.ndarray:
+    """Number of foreground voxels at each of the intensities."""
     index = (volume[volume > 0] * (_BINS - 1)).astype(xp.int32)
     counts = xp.bincount(index, minlength=_BINS)
-    weights = np.asarray(counts.get() if hasattr(counts, "get") else counts, np.float64)
+    return np.asarray(counts.get() if hasattr(counts, "get") else counts, np.float64)
+
+
+def _centres(counts: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """Centres of the classes of a histogram, (classes,)."""
+    weights = counts.copy()
     # Clipped intensities pile up in the last bin and would pull a class towards it; where there is
     # nothing else, it is all there is.
     weights[-1] = min(weights[-1], max(weights[:-1].max(), 1.0))
-    values = np.arange(_BINS) / (_BINS - 1)
-    cumulative = np.cumsum(weights) / weights.sum()
-    centres = np.interp((np.arange(_CLASSES) + 0.5) / _CLASSES, cumulative, values)
+    return _lloyd(_VALUES[None], weights, None if start is None else start[None])[0]
+
+
+def _lloyd(
+    points: np.ndarray, weights: np.ndarray, centres: np.ndarray | None = None
+) -> np.ndarray:
+    """k-means of ordered points (dimensions, N) with weights (N,); (dimensions, classes)."""
+    if centres is None:
+        cumulative = np.cumsum(weights) / weights.sum()
+        quantiles = (np.arange(_CLASSES) + 0.5) / _CLASSES
+        centres = np.array([np.interp(quantiles, cumulative, row) for row in points])
     for _ in range(200):
-        edges = np.concatenate([[-1.0], (centres[1:] + centres[:-1]) / 2, [2.0]])
-        member = np.digitize(values, edges) - 1
+        distance = ((points[:, None] - centres[:, :, None]) ** 2).sum(axis=0)
+        member = distance.argmin(axis=0)
         mass = np.bincount(member, weights, _CLASSES)
-        sums = np.bincount(member, weights * values, _CLASSES)
+        sums = np.array([np.bincount(member, weights * row, _CLASSES) for row in points])
         updated = np.where(mass > 0, sums / np.maximum(mass, 1e-30), centres)
         if np.abs(updated - centres).max() < 1e-6:
             break
@@ -56,8 +98,7 @@ def class_centres(volume: Any, xp: Any = np) -> np.ndarray:
 def posterior_table(centres: np.ndarray, sharpness: float) -> np.ndarray:
     """Soft membership (classes, bins) of every intensity, Gaussian classes of one width."""
     width = max(float(np.diff(centres).min()), 1e-3) / sharpness
-    values = np.arange(_BINS) / (_BINS - 1)
-    distance = -0.5 * ((values - centres[:, None]) / width) ** 2
+    distance = -0.5 * ((_VALUES - centres[:, None]) / width) ** 2
     table = np.exp(distance - distance.max(axis=0))
     return table / table.sum(axis=0)
 

@@ -71,7 +71,7 @@ def negative(image):
 @pytest.mark.parametrize("truth", [translation, smooth_field], ids=lambda f: f.__name__)
 def test_a_known_displacement_is_found(truth, contrast):
     disp = truth()
-    forward, backward = solve_discrete(FIXED, contrast(displaced(disp)), BACKEND)
+    forward, backward = solve_discrete([FIXED], [contrast(displaced(disp))], BACKEND)
     assert forward.shape == (3, *SHAPE) and forward.dtype == np.float32
     error = length(forward - disp)[HEAD]
     before = length(disp)[HEAD].mean()
@@ -86,26 +86,36 @@ def test_a_known_displacement_is_found(truth, contrast):
 
 
 def test_identity():
-    forward, backward = solve_discrete(FIXED, FIXED, BACKEND)
+    forward, backward = solve_discrete([FIXED], [FIXED], BACKEND)
     assert np.abs(forward).max() < 0.05
     assert np.abs(backward).max() < 0.05
 
 
 def test_swapping_the_images_swaps_the_fields():
     moving = displaced(smooth_field())
-    _, backward = solve_discrete(FIXED, moving, BACKEND)
-    other_forward, _ = solve_discrete(moving, FIXED, BACKEND)
+    _, backward = solve_discrete([FIXED], [moving], BACKEND)
+    other_forward, _ = solve_discrete([moving], [FIXED], BACKEND)
     assert length(other_forward - backward)[HEAD].mean() < 0.3
+
+
+def test_channels_see_what_one_does_not():
+    disp = smooth_field()
+    moving = displaced(disp)
+    outlines = [(image > 0.05).astype(np.float32) for image in (FIXED, moving)]
+    alone, _ = solve_discrete(outlines[:1], outlines[1:], BACKEND)
+    together, _ = solve_discrete([outlines[0], FIXED], [outlines[1], moving], BACKEND)
+    errors = [length(forward - disp)[HEAD].mean() for forward in (together, alone)]
+    assert errors[0] < 0.8 * errors[1]
 
 
 def test_ready_features_are_used():
     moving = displaced(translation())
     config = DiscreteConfig(mind_radius=2, mind_dilation=1)
     ready = tuple(pooled_mind(v, 4, BACKEND, 2, 1) for v in (FIXED, moving))
-    expected = solve_discrete(FIXED, moving, BACKEND, config)
+    expected = solve_discrete([FIXED], [moving], BACKEND, config)
     flat = np.zeros_like(FIXED)
     for one, other in zip(
-        solve_discrete(flat, flat, BACKEND, config, ready), expected, strict=True
+        solve_discrete([flat], [flat], BACKEND, config, ready), expected, strict=True
     ):
         assert np.array_equal(one, other)
 
@@ -115,7 +125,7 @@ def test_small_and_odd_sizes(shape, grid):
     rng = np.random.default_rng(0)
     images = rng.random((2, *shape), dtype=np.float32)
     config = DiscreteConfig(grid_vox=grid, radius=2)
-    fields = solve_discrete(*images, BACKEND, config)
+    fields = solve_discrete(*([i] for i in images), BACKEND, config)
     for field in fields:
         assert field.shape == (3, *shape) and np.isfinite(field).all()
     assert BACKEND.kernels.minimum_determinant(fields[0]).min() > 0

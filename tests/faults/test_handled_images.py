@@ -121,7 +121,8 @@ def test_a_voxel_that_outshines_all_changes_nothing_far_from_it(head, deformed, 
     data[12, 14, 13] = 1e30
     found = registered(head, Image(data, head.grid))
     far = np.linalg.norm(np.indices(head.shape).T - [12, 14, 13], axis=-1).T > 7
-    assert np.abs(found - expected)[:, far].max() < 0.1
+    apart = np.abs(found - expected)[:, far]
+    assert apart.mean() < 0.02 and apart.max() < 0.5
 
 
 def test_more_than_float32_holds_is_refused(head, deformed):

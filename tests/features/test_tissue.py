@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from optreg.config import RegistrationConfig
 from optreg.features import channels, global_correlation
-from optreg.features.tissue import class_centres, class_maps, match_classes
+from optreg.features.tissue import class_centres, class_maps, match_classes, paired_centres
 from optreg.kernels import get_backend
 
 BACKEND = get_backend("cpu")
@@ -26,6 +26,33 @@ def test_centres_of_few_values():
     volume = np.zeros((8, 8, 8), np.float32)
     volume[2:6] = 0.7
     assert np.isfinite(class_centres(volume)).all()
+
+
+@given(st.floats(0.5, 2.0))
+def test_centres_of_two_images_follow_a_change_of_intensities(tissues, gamma):
+    _, image = tissues()
+    changed = (image**gamma).astype(np.float32)
+    fixed, moving = paired_centres(image, changed)
+    assert np.allclose(moving, fixed**gamma, atol=0.01)
+    assert fixed == pytest.approx(sorted(CENTRES), abs=0.1)
+    back = paired_centres(changed, image)
+    assert np.array_equal(back[0], moving) and np.array_equal(back[1], fixed)
+
+
+def test_what_only_one_image_shows_is_no_class_of_it(tissues):
+    label, image = tissues()
+    expected = paired_centres(image, image)
+    rim = np.where(label > 0, image, np.float32(0.05))
+    assert np.allclose(paired_centres(rim, image), expected)
+    assert not np.allclose(class_centres(rim), expected[0], atol=0.03)
+
+
+def test_images_without_common_foreground_have_classes_of_their_own(tissues):
+    _, image = tissues()
+    there, elsewhere = np.zeros((2, *image.shape), np.float32)
+    there[:8], elsewhere[-8:] = image[:8], image[-8:]
+    found = paired_centres(there, elsewhere)
+    assert np.array_equal(found, [class_centres(there), class_centres(elsewhere)])
 
 
 def test_maps_are_memberships(tissues):
