@@ -17,7 +17,7 @@ import optreg
 PACKAGE = Path(optreg.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SCRIPTS = sorted(p for d in ("baselines", "examples") for p in (REPOSITORY / d).glob("*.py"))
+SCRIPTS = sorted(p for d in ("baselines", "examples") for p in (REPOSITORY / d).rglob("*.py"))
 
 LONGEST_FILE = 350
 LONGEST_FUNCTION = 60
