@@ -29,6 +29,7 @@ __all__ = [
     "collect",
     "foreground",
     "nice_limit",
+    "planes_of",
     "tissue_levels",
 ]
 
@@ -73,6 +74,11 @@ PLANES = (
     Plane("coronal", 1, "L", "R", "S", "I"),
     Plane("sagittal", 0, "P", "A", "S", "I"),
 )
+
+
+def planes_of(shape: tuple[int, ...]) -> list[Plane]:
+    """Planes in which a canonical volume shows more than a line."""
+    return [p for p in PLANES if min(shape[p.across], shape[p.upward]) > 1]
 
 
 class Canonical:
@@ -147,8 +153,7 @@ class Views:
     @property
     def planes(self) -> list[Plane]:
         """Those in which more than a line is seen: one of the three for a single slice."""
-        shape = self.fixed.shape
-        return [p for p in PLANES if min(shape[p.across], shape[p.upward]) > 1]
+        return planes_of(self.fixed.shape)
 
     @property
     def mean_difference(self) -> tuple[float, float]:

@@ -142,3 +142,21 @@ def test_identity_of_a_slice():
     for how in ("linear", "nearest", "label"):
         volume = (9 * data).astype(np.uint8) if how == "label" else data
         assert np.allclose(still.apply(volume, how), volume, atol=1e-7)
+
+
+def test_pictures_show_the_plane_of_the_slice(flat_result):
+    from optreg.plot import overview
+
+    figure = overview(flat_result)
+    assert len(figure.axes) == 7 + 2  # one row, and two scales
+    widths = {round(axes.get_position().width, 3) for axes in figure.axes[:7]}
+    assert len(widths) == 1
+
+
+def test_labels_of_a_slice(flat_pair):
+    fixed, moving, _ = flat_pair
+    labels = np.digitize(moving, [0.2, 1.5, 2.5]).astype(np.uint8)[..., None]
+    truth = np.digitize(fixed, [0.2, 1.5, 2.5])[..., None]
+    found = optreg.propagate(fixed[..., None], [(moving[..., None], labels)], preset="fast")
+    before = (labels == truth)[truth > 0].mean()
+    assert (found.labels.data == truth)[truth > 0].mean() > before + 0.1

@@ -19,7 +19,7 @@ from optreg.io import load_image, read_field
 from optreg.report.comparison_figures import as_image, new_figure
 from optreg.submission import field_file
 from optreg.transform import DisplacementField
-from optreg.views import PLANES, Views, collect
+from optreg.views import Views, collect
 
 __all__ = ["pictures"]
 
@@ -60,7 +60,7 @@ def pictures(comparison: Comparison, rival: str, pairs: list[str]) -> str:
     if not rows:
         return ""
     gains = {p: first.cases[p]["dice"] - second.cases[p]["dice"] for p in pairs}
-    plane = PLANES[0]
+    plane = rows[0][1].planes[0]
     figure, axes = new_figure(_TILE_INCH * 5, _TILE_INCH * 1.3 * len(rows), (len(rows), 5))
     for row, (pair, ours, theirs) in zip(np.atleast_2d(axes), rows, strict=True):
         index = _most_different(ours, theirs, plane.axis)

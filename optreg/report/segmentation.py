@@ -14,7 +14,7 @@ from scipy import ndimage
 from optreg.image import Image
 from optreg.io.files import check_writable, write_atomic
 from optreg.plot import drawing_library
-from optreg.views import PLANES, Canonical, Plane, foreground
+from optreg.views import Canonical, Plane, foreground, planes_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,14 +75,15 @@ def segmentation_figure(
     box = found[0] if found and found[0] is not None else (slice(None),) * 3
     image, numbers, sure = (way.volume(v)[box] for v in (target.data, labels, agreement))
     scale = np.percentile(target.data[inside], [0.5, 99.5]) if inside.any() else (0.0, 1.0)
-    heights = [image.shape[p.upward] * way.spacing[p.upward] for p in PLANES]
-    width = max(image.shape[p.across] * way.spacing[p.across] for p in PLANES)
+    planes = planes_of(image.shape)
+    heights = [image.shape[p.upward] * way.spacing[p.upward] for p in planes]
+    width = max(image.shape[p.across] * way.spacing[p.across] for p in planes)
     size = (_TILE_INCH * len(_COLUMNS), _TILE_INCH * sum(heights) / width + 0.7)
     figure = Figure(figsize=size, facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, color="white", fontsize=11)
-    places = figure.add_gridspec(len(PLANES), len(_COLUMNS), height_ratios=heights)
-    for row, plane in enumerate(PLANES):
+    places = figure.add_gridspec(len(planes), len(_COLUMNS), height_ratios=heights)
+    for row, plane in enumerate(planes):
         index = _fullest(numbers, plane)
         shown, named = plane.picture(image, index), plane.picture(numbers, index)
         aspect = way.spacing[plane.upward] / way.spacing[plane.across]
