@@ -18,6 +18,7 @@ from optreg.prepare import Volumes, prepare
 from optreg.preprocess import Box
 from optreg.result import Registration, Status
 from optreg.slices import is_slice, slice_of, volumes_of
+from optreg.storage import canonical_of, is_canonical, stored_of
 from optreg.thick import is_thick, thick_of, thin_of
 from optreg.transform import DisplacementField
 
@@ -167,6 +168,10 @@ def _on_device(
     progress: Callable[[str, float], None] | None,
 ) -> Registration:
     """`register` on one device, of volumes, single slices, or volumes of thick slices."""
+    if not is_canonical(inputs):
+        with backend.active():
+            reordered = canonical_of(inputs, backend)
+        return stored_of(_on_device(reordered, config, backend, progress), inputs)
     if is_slice(inputs):
         volumes = volumes_of(inputs, config, backend)
         return slice_of(_registered(volumes, config, backend, progress), inputs)

@@ -1,8 +1,6 @@
 """One pair stored in other orientations: the result is the same in the world.
 
-Storing the moving image in another way changes nothing, as it is resampled to the fixed grid.
-Storing the fixed image in another way changes where the coarse grids lie and in which order the
-axes are taken, so the results agree as far as the voxels of the finest grid allow.
+Storing either image in another way changes nothing: images are brought into one order of axes.
 """
 
 from __future__ import annotations
@@ -117,25 +115,19 @@ def test_moving_image_stored_in_another_way(storage, pair, expected):
     assert np.abs(found - expected).max() < 1e-3
 
 
-def test_fixed_image_stored_in_another_way(storage, pair, expected, truth):
+def test_fixed_image_stored_in_another_way(storage, pair, expected):
     fixed, moving = pair
-    inside = fixed.data > 0
-
-    def apart(first, second):
-        return np.linalg.norm(first - second, axis=0)[inside].mean()
-
-    right = optreg.DisplacementField(truth, fixed.grid).to_mm()
-    error = apart(expected, right)
     for other in (moving, storage.store(moving)):
         found = storage.restore(world(storage.store(fixed), other))
-        # It changes the result by less than the result is wrong, and makes it no worse.
-        assert apart(found, expected) < 0.6 * error
-        assert apart(found, right) < 1.05 * error
+        assert np.abs(found - expected).max() < 1e-3
 
 
 def test_header_alone_turns_the_result(pair, expected):
-    """Another place, another direction and twice the size in the world: the vectors follow."""
-    turn = 2 * Rotation.from_euler("xyz", [-1.0, 0.5, 2.0]).as_matrix()
+    """Another place, another direction and twice the size in the world: the vectors follow.
+
+    As long as the axes are called the same: their order is that of the closest world axes.
+    """
+    turn = 2 * Rotation.from_euler("xyz", [-0.3, 0.2, 0.15]).as_matrix()
     matrix = np.eye(4)
     matrix[:3] = np.column_stack([turn, [-80.0, 15.0, 40.0]])
     moved = [Image(i.data, Grid(i.shape, matrix @ i.grid.affine), i.name) for i in pair]
@@ -146,17 +138,15 @@ def test_header_alone_turns_the_result(pair, expected):
 @pytest.mark.slow
 def test_real_pair_stored_in_other_ways(storage, data_dir):
     fixed, moving, *labels = real(data_dir)
-    inside = fixed.data > 0
     reference = real_result(data_dir)
     found = optreg.register(storage.store(fixed), storage.store(moving), preset="fast")
     overlap = [
         mean_over_labels(dice(a.data, warp_label_map(b.data, r.disp), moving_labels=b.data))
         for r, (a, b) in ((reference, labels), (found, map(storage.store, labels)))
     ]
-    assert abs(overlap[1] - overlap[0]) < 0.003
+    assert overlap[1] == pytest.approx(overlap[0], abs=1e-4)
     apart = storage.restore(found.transform.to_mm()) - reference.transform.to_mm()
-    apart_mm = np.linalg.norm(apart, axis=0)[inside]
-    assert np.median(apart_mm) < 0.4 and apart_mm.mean() < 0.6
+    assert np.abs(apart).max() < 1e-3
     again = optreg.register(fixed, storage.store(moving), preset="fast")
     assert np.abs(again.disp - reference.disp).max() < 1e-3
 
