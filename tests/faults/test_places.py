@@ -65,6 +65,9 @@ def commands(pair, noise, head, tmp_path_factory):
 )  # fmt: skip
 class TestEveryCommand:
     def test_leaves_nothing_on_a_full_disk(self, key, commands, tmp_path, fails, request):
+        if key[1].endswith(".h5"):
+            # The error is as clear, but HDF5 tries once more when the process ends, and crashes.
+            pytest.skip("HDF5 inside SimpleITK ends the process with a crash")
         request.getfixturevalue("full_disk")
         more = ["--report"] if key[0] == "register" else []
         error = fails(3, key[0], *more, **commands[key], output=tmp_path / key[1])
