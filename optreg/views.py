@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from optreg.grid import Grid
 from optreg.image import Image
 from optreg.transform import DisplacementField
+from optreg.transform.canonical import Canonical
 
 if TYPE_CHECKING:
     from optreg.result import Registration
 
 __all__ = [
     "PLANES",
-    "Canonical",
     "Plane",
     "Views",
     "collect",
@@ -79,38 +78,6 @@ PLANES = (
 def planes_of(shape: tuple[int, ...]) -> list[Plane]:
     """Planes in which a canonical volume shows more than a line."""
     return [p for p in PLANES if min(shape[p.across], shape[p.upward]) > 1]
-
-
-class Canonical:
-    """The way from the array order of a grid to right-front-top order (the closest axes).
-
-    Parameters
-    ----------
-    grid : Grid
-    """
-
-    def __init__(self, grid: Grid) -> None:
-        code = grid.orientation
-        self.order = [
-            next(a for a, letter in enumerate(code) if letter in pair)
-            for pair in ("RL", "AP", "SI")
-        ]
-        self.flipped = [code[a] in "LPI" for a in self.order]
-        self.spacing = grid.spacing[self.order]
-        """(3,) mm, in canonical order."""
-
-    def volume(self, data: NDArray[Any]) -> NDArray[Any]:
-        """(X, Y, Z) in array order to a canonical view of it."""
-        turned = data.transpose(self.order)
-        return turned[tuple(slice(None, None, -1 if f else 1) for f in self.flipped)]
-
-    def positions(self, disp: NDArray[Any]) -> NDArray[np.float32]:
-        """(3, X, Y, Z) displacement to the canonical voxel positions it points to."""
-        out = [
-            self.volume(disp[axis]) * np.float32(-1 if flip else 1)
-            for axis, flip in zip(self.order, self.flipped, strict=True)
-        ]
-        return np.stack(out).astype(np.float32) + np.indices(out[0].shape, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +168,7 @@ def collect(
     warped = np.asarray(result.warped, np.float32)
     moving = _on_fixed_grid(result)
     inside = foreground(fixed)
-    box = _box(way.volume(inside | foreground(moving)), way.spacing)
+    box = _box(way.volume(inside | foreground(moving)), way.grid.spacing)
     mapped_after, mapped_before = _mapped(fixed, warped, moving, inside | foreground(warped))
     low, high = _window(fixed, inside)
     determinant = np.asarray(result.transform.jacobian(), np.float32)
@@ -218,6 +185,8 @@ def collect(
         return cut(np.clip(np.abs(other - fixed) / (high - low), 0, 1))
 
     scale = _window(warped, foreground(warped))
+    positions = way.field(np.asarray(result.disp))
+    positions += np.indices(way.grid.shape, dtype=np.float32)
     start = np.array([part.start for part in box], np.float32).reshape(3, 1, 1, 1)
     return Views(
         fixed=cut(np.clip((fixed - low) / (high - low), 0, 1)),
@@ -227,9 +196,9 @@ def collect(
         after=difference(mapped_after),
         log_jacobian=cut(np.log(np.maximum(determinant, _SMALLEST_DETERMINANT))),
         folded=cut(determinant <= 0),
-        positions=way.positions(np.asarray(result.disp))[(slice(None), *box)] - start,
+        positions=positions[(slice(None), *box)] - start,
         inside=cut(inside),
-        spacing=way.spacing,
+        spacing=way.grid.spacing,
         labels=labels,
     )
 

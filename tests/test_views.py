@@ -2,29 +2,19 @@
 
 from types import SimpleNamespace
 
-import nibabel
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oriented_grids import oriented
 from scipy import ndimage
 
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.transform import DisplacementField
-from optreg.views import PLANES, Canonical, collect, foreground, nice_limit, tissue_levels
+from optreg.transform.canonical import Canonical
+from optreg.views import PLANES, collect, foreground, nice_limit, tissue_levels
 
 AXIAL, CORONAL, SAGITTAL = PLANES
-
-
-def oriented(code, shape=(6, 7, 8), spacing=(1.0, 2.0, 3.0)):
-    """A grid whose array axes point where `code` says."""
-    affine = np.zeros((4, 4))
-    affine[3, 3] = 1
-    for axis, letter in enumerate(code):
-        world = next(w for w, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
-        affine[world, axis] = spacing[axis] * (1 if letter in "RAS" else -1)
-    return Grid(shape, affine)
 
 
 def result_of(fixed, moving, disp):
@@ -34,32 +24,6 @@ def result_of(fixed, moving, disp):
     return SimpleNamespace(
         fixed=fixed, moving=moving, disp=disp, warped=warped, transform=transform
     )
-
-
-@pytest.mark.parametrize("code", ["RAS", "LPS", "PIR", "SLA", "AIL"])
-def test_canonical_order_is_that_of_nibabel(code, rng):
-    grid = oriented(code)
-    data = rng.random(grid.shape)
-    expected = nibabel.as_closest_canonical(nibabel.Nifti1Image(data, grid.affine))
-    way = Canonical(grid)
-    np.testing.assert_array_equal(way.volume(data), expected.get_fdata())
-    np.testing.assert_allclose(way.spacing, expected.header.get_zooms())
-
-
-@given(st.sampled_from(["RAS", "LPS", "PIR", "SLA", "AIL", "RSP"]), st.integers(0, 2**32 - 1))
-def test_canonical_positions_lead_where_the_field_leads(code, seed):
-    grid = oriented(code)
-    rng = np.random.default_rng(seed)
-    disp = rng.uniform(-1, 1, (3, *grid.shape)).astype(np.float32)
-    way = Canonical(grid)
-    # Where a voxel is in the world and where it is sent: canonical order must not change either.
-    here = np.moveaxis(np.indices(grid.shape).astype(float), 0, -1)
-    target_mm = grid.voxel_to_world(here + np.moveaxis(disp, 0, -1))
-    here_mm = grid.voxel_to_world(here)
-    origin = np.array([way.volume(here_mm[..., a])[0, 0, 0] for a in range(3)])
-    got = np.moveaxis(way.positions(disp), 0, -1) * way.spacing + origin
-    expected = np.stack([way.volume(target_mm[..., a]) for a in range(3)], axis=-1)
-    np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
 def test_pictures_show_left_on_the_left_and_top_on_top():

@@ -14,7 +14,8 @@ from scipy import ndimage
 from optreg.image import Image
 from optreg.io.files import check_writable, write_atomic
 from optreg.plot import drawing_library
-from optreg.views import Canonical, Plane, foreground, planes_of
+from optreg.transform.canonical import Canonical
+from optreg.views import Plane, foreground, planes_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,8 +77,8 @@ def segmentation_figure(
     image, numbers, sure = (way.volume(v)[box] for v in (target.data, labels, agreement))
     scale = np.percentile(target.data[inside], [0.5, 99.5]) if inside.any() else (0.0, 1.0)
     planes = planes_of(image.shape)
-    heights = [image.shape[p.upward] * way.spacing[p.upward] for p in planes]
-    width = max(image.shape[p.across] * way.spacing[p.across] for p in planes)
+    heights = [image.shape[p.upward] * way.grid.spacing[p.upward] for p in planes]
+    width = max(image.shape[p.across] * way.grid.spacing[p.across] for p in planes)
     size = (_TILE_INCH * len(_COLUMNS), _TILE_INCH * sum(heights) / width + 0.7)
     figure = Figure(figsize=size, facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
@@ -86,7 +87,7 @@ def segmentation_figure(
     for row, plane in enumerate(planes):
         index = _fullest(numbers, plane)
         shown, named = plane.picture(image, index), plane.picture(numbers, index)
-        aspect = way.spacing[plane.upward] / way.spacing[plane.across]
+        aspect = way.grid.spacing[plane.upward] / way.grid.spacing[plane.across]
         for column, name in enumerate(_COLUMNS):
             axes = figure.add_subplot(places[row, column])
             axes.imshow(shown, cmap="gray", vmin=scale[0], vmax=scale[1], aspect=aspect)
