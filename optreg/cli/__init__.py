@@ -81,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     console.start_logging(args)
     try:
-        code = int(args.run(args) or 0)
+        with console.interruptible():
+            code = int(args.run(args) or 0)
         sys.stdout.flush()  # a full disk behind it shows here
         return code
     except OptregError as err:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from optreg.errors import ConfigError
@@ -19,6 +21,7 @@ __all__ = [
     "add_options",
     "example",
     "grid_text",
+    "interruptible",
     "new_parser",
     "pair_progress",
     "part",
@@ -84,6 +87,43 @@ class _Handler(logging.Handler):
             bars.tqdm.write(line, file=sys.stderr)
 
 
+class _Interrupt:
+    """Whether the user has asked to stop.
+
+    Python drops the exception of a signal that arrives inside a callback from a library written in
+    C (a finalizer, a hook of a compiler). It is raised again when progress is made.
+    """
+
+    asked = False
+
+    @classmethod
+    def ask(cls, number: int, frame: FrameType | None) -> None:
+        cls.asked = True
+        raise KeyboardInterrupt
+
+    @classmethod
+    def check(cls) -> None:
+        if cls.asked:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a command, wherever it arrives."""
+    _Interrupt.asked = False
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, _Interrupt.ask)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def start_logging(args: argparse.Namespace) -> None:
     """Send what the package logs to stderr, as much as the options ask for."""
     logger = logging.getLogger("optreg")
@@ -105,7 +145,7 @@ def progress(quiet: bool) -> Iterator[Reporter]:
     """
     bars = None if quiet or not sys.stderr.isatty() else _tqdm()
     if bars is None:
-        yield lambda stage, fraction: None
+        yield lambda stage, fraction: _Interrupt.check()
         return
     with bars.tqdm(
         total=100,
@@ -117,6 +157,7 @@ def progress(quiet: bool) -> Iterator[Reporter]:
     ) as bar:
 
         def report(stage: str, fraction: float) -> None:
+            _Interrupt.check()
             bar.set_description_str(stage, refresh=False)
             bar.n = round(100 * min(max(fraction, 0.0), 1.0), 1)
             bar.refresh()
@@ -137,11 +178,17 @@ def pair_progress(
     bars = _tqdm() if not quiet and sys.stderr.isatty() else None
     if bars is not None:
         with bars.tqdm(total=total, initial=before, unit="pair", file=sys.stderr) as bar:
-            yield lambda record: bar.update() and None
+
+            def step(record: Mapping[str, Any]) -> None:
+                _Interrupt.check()
+                bar.update()
+
+            yield step
         return
     done = [before]
 
     def line(record: Mapping[str, Any]) -> None:
+        _Interrupt.check()
         done[0] += 1
         took = f" {record['seconds']:.1f} s" if "seconds" in record else ""
         if not quiet:

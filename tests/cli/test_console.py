@@ -2,8 +2,12 @@
 
 import io
 import logging
+import signal
 import sys
 from argparse import Namespace
+from contextlib import suppress
+
+import pytest
 
 from optreg.cli import console
 
@@ -41,3 +45,24 @@ def test_table_is_aligned(capsys):
     assert capsys.readouterr().out == (
         "             x   y\n------------------\na          1.5  22\n\nlong name        3\n"
     )
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_interrupt_that_is_swallowed_comes_back(stream, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
+    before = signal.getsignal(signal.SIGINT)
+    with (
+        console.interruptible(),
+        console.progress(quiet=False) as report,
+        console.pair_progress(2, 0, False) as ended,
+    ):
+        report("refine", 0.5)
+        ended({"name": "a", "status": "done"})
+        with suppress(KeyboardInterrupt):  # as Python does in a finalizer
+            signal.raise_signal(signal.SIGINT)
+        for step in (lambda: report("refine", 0.6), lambda: ended({"name": "b"})):
+            with pytest.raises(KeyboardInterrupt):
+                step()
+    assert signal.getsignal(signal.SIGINT) is before
+    with console.interruptible(), console.progress(quiet=False) as report:
+        report("another run", 0.5)

@@ -90,7 +90,7 @@ def test_lack_of_memory_is_an_error_of_one_line(good, large, child_environment):
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no /proc on this system")
 def test_lack_of_memory_at_the_terminal(good, large, tmp_path, child_environment):
     code = """
-        limit(100)
+        limit(60)
         command = ["register", "--no-report", "--device", "cpu", "--preset", "fast"]
         images = ["--fixed", sys.argv[2], "--moving", sys.argv[2]]
         sys.exit(main([*command, *images, "--output", sys.argv[3]]))
@@ -144,7 +144,8 @@ def test_interrupt_at_the_keyboard(command, large, tmp_path, child_environment):
     time.sleep(0.3)
     os.killpg(run.pid, signal.SIGINT)
     error = run.communicate(timeout=60)[1]
-    assert run.returncode == 130
+    # Where the interrupt went through an exec, Python ends by the signal: 130 in a shell as well.
+    assert run.returncode in (130, -signal.SIGINT)
     assert error.splitlines()[-1] == "error: interrupted; nothing half-written was left"
     assert "Traceback" not in error
     left = {p.name for p in (tmp_path / "out").rglob("*") if p.is_file()}
