@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from optreg import continuous, discrete, features
@@ -40,7 +41,6 @@ class _Clock:
         self.seconds: dict[str, float] = {}
         self._wait = backend.synchronize
         self._report, self._from = progress, 0.0
-        self._start = time.perf_counter()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[float], None]]:
@@ -56,10 +56,6 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - start
         self._from = high
         inside(1.0)
-
-    def finish(self) -> dict[str, float]:
-        self.seconds["total"] = time.perf_counter() - self._start
-        return self.seconds
 
 
 def register(
@@ -138,7 +134,7 @@ def register(
     """
     config = config or RegistrationConfig.preset(preset)
     if similarity is not None:
-        config = RegistrationConfig.from_dict({**config.to_dict(), "similarity": similarity})
+        config = replace(config, similarity=similarity)
     inputs = read_inputs(
         fixed,
         moving,
@@ -168,19 +164,33 @@ def _on_device(
     progress: Callable[[str, float], None] | None,
 ) -> Registration:
     """`register` on one device, of volumes, single slices, or volumes of thick slices."""
-    if not is_canonical(inputs):
-        with backend.active():
-            reordered = canonical_of(inputs, backend)
-        return stored_of(_on_device(reordered, config, backend, progress), inputs)
+    start = time.perf_counter()
     if is_slice(inputs):
         volumes = volumes_of(inputs, config, backend)
-        return slice_of(_registered(volumes, config, backend, progress), inputs)
-    if is_thick(inputs):
+        result = slice_of(_in_order(volumes, config, backend, progress), inputs)
+    elif is_thick(inputs):
         with backend.active():
             volumes = thin_of(inputs, backend)
-        result = _registered(volumes, config, backend, progress)
-        return thick_of(result, inputs, config, backend)
-    return _registered(inputs, config, backend, progress)
+        result = _in_order(volumes, config, backend, progress)
+        result = thick_of(result, inputs, config, backend)
+    else:
+        result = _in_order(inputs, config, backend, progress)
+    result.timings["total"] = time.perf_counter() - start
+    return result
+
+
+def _in_order(
+    inputs: Inputs,
+    config: RegistrationConfig,
+    backend: Backend,
+    progress: Callable[[str, float], None] | None,
+) -> Registration:
+    """Registration of volumes with their axes in one order."""
+    if is_canonical(inputs):
+        return _registered(inputs, config, backend, progress)
+    with backend.active():
+        reordered = canonical_of(inputs, backend)
+    return stored_of(_registered(reordered, config, backend, progress), inputs)
 
 
 def _registered(
@@ -221,7 +231,7 @@ def _registered(
         result = Registration.assemble(
             *images, fields, status, history, config, name, repaired, backend
         )
-    result.timings.update(clock.finish())
+    result.timings.update(clock.seconds)
     return result
 
 

@@ -130,8 +130,10 @@ def test_slices_that_do_not_belong_together(flat_pair, pair):
     for other in (placed(flat_pair[1], 1), replace(moving, grid=optreg.Grid((96, 112, 1), affine))):
         with pytest.raises(GeometryError, match="different planes"):
             optreg.register(fixed, other)
-    with pytest.raises(ConfigError, match="aligns volumes"):
-        optreg.register(fixed, moving, init="affine")
+    turned = optreg.Grid(fixed.shape, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    for slices in ((fixed, moving), (replace(fixed, grid=turned), replace(moving, grid=turned))):
+        with pytest.raises(ConfigError, match="aligns volumes"):
+            optreg.register(*slices, init="affine")
     with pytest.raises(InputError, match="or one slice"):
         optreg.register(fixed, np.ones((96, 1, 1)))
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -125,7 +125,7 @@ def propagate(
         raise ConfigError(f"init '{init}' does not exist; use one of {', '.join(MODELS)}")
     config = config or RegistrationConfig.preset(preset)
     if similarity is not None:
-        config = RegistrationConfig.from_dict({**config.to_dict(), "similarity": similarity})
+        config = replace(config, similarity=similarity)
     how: dict[str, Any] = {"method": fusion}
     if fusion == "weighted":
         check_weighting(radius_vox, power)
