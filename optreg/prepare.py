@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optreg.affine import resample_foreground
 from optreg.config import RegistrationConfig
 from optreg.errors import InputError
+from optreg.grid import Grid
 from optreg.image import Image
 from optreg.inputs import Inputs
 from optreg.kernels import Backend
@@ -70,25 +72,22 @@ def prepare(
         The fields of view do not overlap.
     """
     xp, grid = backend.xp, inputs.fixed[0].grid
-    onto_fixed = DisplacementField.identity(grid)
     if start is None:
         check_overlap(inputs.fixed[0], inputs.moving[0])
     for image in (*inputs.fixed[1:], *inputs.moving):
         if not image.grid.same_as(grid):
             name = image.name or "moving"
             _log.info("%s: %s resampled to the fixed grid %s", name, image.shape, grid.shape)
-    known = _seen(inputs.moving[0], start or onto_fixed)
-    regions = _fixed_region(inputs, onto_fixed), _moving_region(inputs, start or onto_fixed, known)
+    known = _seen(inputs.moving[0], grid, start)
+    regions = _fixed_region(inputs), _moving_region(inputs, start, known)
     counted = [None if r is None else backend.asarray(r) for r in regions]
     beyond = None if known is None else backend.asarray(~known)
     fixed = [
-        _normalized(_onto(image, onto_fixed), "fixed_mask", counted[0], None, config, backend)
+        _normalized(_onto(image, grid, None), "fixed_mask", counted[0], None, config, backend)
         for image in inputs.fixed
     ]
     moving = [
-        _normalized(
-            _onto(image, start or onto_fixed), "moving_mask", counted[1], beyond, config, backend
-        )
+        _normalized(_onto(image, grid, start), "moving_mask", counted[1], beyond, config, backend)
         for image in inputs.moving
     ]
     levels = len(config.continuous.iterations)
@@ -104,14 +103,34 @@ def prepare(
     )
 
 
-def _onto(image: Image, field: DisplacementField) -> Image:
-    """Image on the fixed grid; itself where it is there already."""
-    if image.grid.same_as(field.fixed_grid) and not field.disp.any():
+def _mapping(image: Image, grid: Grid, start: DisplacementField | None) -> DisplacementField | None:
+    """Field from the fixed grid to an image; None where each voxel is where it should be."""
+    if image.grid.same_as(grid) and (start is None or not start.disp.any()):
+        return None
+    return start or DisplacementField.identity(grid)
+
+
+def _onto(image: Image, grid: Grid, start: DisplacementField | None) -> Image:
+    """Image on the fixed grid."""
+    field = _mapping(image, grid, start)
+    if field is None:
         return image
     found = resample_foreground(image, field)
     if not np.any(found.data):
         raise InputError(f"{image.name or 'moving'}: no foreground on the grid of the fixed image")
     return found
+
+
+def _weight_onto(
+    image: Image,
+    grid: Grid,
+    start: DisplacementField | None,
+    interpolation: Literal["linear", "nearest"],
+) -> NDArray[np.float32]:
+    """Mask or weights on the fixed grid."""
+    field = _mapping(image, grid, start)
+    found = image if field is None else field.apply(image, interpolation)
+    return found.data.astype(np.float32)
 
 
 def _normalized(
@@ -159,39 +178,41 @@ def _any(volumes: list[Any], xp: Any) -> Any:
     return largest
 
 
-def _fixed_region(inputs: Inputs, onto_fixed: DisplacementField) -> Any | None:
+def _fixed_region(inputs: Inputs) -> NDArray[np.float32] | None:
     """How much each voxel of the fixed image counts, as its mask and the weights say."""
-    region = None
+    region, grid = None, inputs.fixed[0].grid
     if inputs.fixed_mask is not None:
-        region = onto_fixed.apply(inputs.fixed_mask, "nearest").data.astype(np.float32)
+        region = _weight_onto(inputs.fixed_mask, grid, None, "nearest")
     if inputs.weights is not None:
-        weights = onto_fixed.apply(inputs.weights, "linear").data
+        weights = _weight_onto(inputs.weights, grid, None, "linear")
         region = weights if region is None else region * weights
     if region is not None and not region.any():
         raise InputError("fixed_mask, weights: nothing of the fixed image counts")
     return region
 
 
-def _moving_region(inputs: Inputs, field: DisplacementField, known: Any | None) -> Any | None:
+def _moving_region(
+    inputs: Inputs, start: DisplacementField | None, known: NDArray[np.bool_] | None
+) -> NDArray[np.float32] | None:
     """Where the moving image counts: in its mask, and where it is known at all."""
     if inputs.moving_mask is None:
         return None if known is None else known.astype(np.float32)
-    region = field.apply(inputs.moving_mask, "nearest").data.astype(np.float32)
+    region = _weight_onto(inputs.moving_mask, inputs.fixed[0].grid, start, "nearest")
     if not region.any():
         raise InputError("moving_mask: nothing of the moving image counts")
     return region if known is None else region * known
 
 
-def _seen(image: Image, field: DisplacementField) -> Any | None:
+def _seen(image: Image, grid: Grid, start: DisplacementField | None) -> NDArray[np.bool_] | None:
     """Voxels of the fixed grid of which an image says what is there; None for all of them.
 
     A field of view that ends in the middle of the object says nothing about what is beyond; one
     that ends in the background says that there is background.
     """
-    if not _is_cut(image):
+    field = _mapping(image, grid, start)
+    if field is None or not _is_cut(image):
         return None
-    onto = field.fixed_grid.matrix_to(image.grid)
-    known = ~outside(map_field(onto, field.disp), image.shape)
+    known = ~outside(map_field(grid.matrix_to(image.grid), field.disp), image.shape)
     return None if known.all() else known
 
 
