@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -79,7 +80,7 @@ def read_itk(path: PathLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
 
 def save_with_itk(
-    path: PathLike, save: Callable[[str], None], overwrite: bool, least_bytes: int = 1
+    path: PathLike, save: Callable[[str], None], overwrite: bool, least_bytes: int
 ) -> Path:
     """Let SimpleITK write a file that takes its name only when it is complete.
 
@@ -92,7 +93,8 @@ def save_with_itk(
     overwrite : bool
         Replace an existing file.
     least_bytes : int
-        A file shorter than this is not complete, whatever SimpleITK says.
+        There is room for so many before SimpleITK begins, and a file that is shorter in the end is
+        not complete, whatever SimpleITK says.
 
     Raises
     ------
@@ -106,6 +108,7 @@ def save_with_itk(
         # In the same folder, from which alone a file can be renamed into place.
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
             draft = Path(folder) / f"draft{target.suffix.lower()}"
+            _require_room(draft, least_bytes)
             with quiet_itk(path):
                 save(str(draft))
             if draft.stat().st_size < least_bytes:
@@ -116,6 +119,23 @@ def save_with_itk(
     except OSError as err:
         raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
     return Path(path)
+
+
+def _require_room(path: Path, size: int) -> None:
+    """Raise the OSError of a disk that has no room for `size` bytes.
+
+    HDF5 that fails to write tries once more when the process ends, and crashes it.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("xb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as err:
+            if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            # Others mean that the file system cannot tell.
+    path.unlink()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -64,11 +65,7 @@ def commands(pair, noise, head, tmp_path_factory):
     ids=" ".join,
 )  # fmt: skip
 class TestEveryCommand:
-    def test_leaves_nothing_on_a_full_disk(self, key, commands, tmp_path, fails, request):
-        if key[1].endswith(".h5"):
-            # The error is as clear, but HDF5 tries once more when the process ends, and crashes.
-            pytest.skip("HDF5 inside SimpleITK ends the process with a crash")
-        request.getfixturevalue("full_disk")
+    def test_leaves_nothing_on_a_full_disk(self, key, commands, tmp_path, full_disk, fails):
         more = ["--report"] if key[0] == "register" else []
         error = fails(3, key[0], *more, **commands[key], output=tmp_path / key[1])
         assert "cannot be written" in error and str(tmp_path) in error
@@ -91,6 +88,37 @@ class TestEveryCommand:
         succeeds(key[0], "--overwrite", "--quiet", **commands[key], output=target)
         assert target.is_dir() or target.stat().st_size > 1000
         assert os.listdir(tmp_path) == [key[1]]
+
+
+@pytest.mark.parametrize("name", ["warp.h5", "affine.h5"])
+def test_process_ends_in_order_after_hdf5_found_no_room(name, noise, tmp_path, child_environment):
+    # HDF5 tries once more when the process ends, and crashes it.
+    code = """
+        import resource, sys
+        import numpy as np
+        from optreg.errors import OutputError
+        from optreg.grid import Grid
+        from optreg.io import write_transform
+        from optreg.transform import Affine, DisplacementField
+
+        field = DisplacementField(disp := np.load(sys.argv[1]), Grid.identity(disp.shape[1:]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+        try:
+            what = field if "warp" in sys.argv[2] else Affine(np.eye(4))
+            write_transform(sys.argv[2], what, format="itk")
+        except OutputError as error:
+            print(error)
+    """
+    np.save(tmp_path / "disp.npy", noise)
+    where = [tmp_path / "disp.npy", tmp_path / name]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, where)],
+        capture_output=True,
+        text=True,
+        env=child_environment,
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout == f"{where[1]}: cannot be written (File too large)\n"
 
 
 def test_batch_on_a_full_disk_says_which_pairs_failed(commands, pair, tmp_path, full_disk, capsys):

@@ -34,6 +34,9 @@ TRANSFORMS = (*HDF5, ".tfm", ".mat", ".txt", ".xfm")
 AFFINES = (".tfm", ".txt", ".mat", ".h5")
 """Endings under which an affine is written; a field only under the last one."""
 
+_HDF5_BYTES = 8000
+"""What an HDF5 file takes besides its values, at least."""
+
 # NIfTI intents of vectors, by which ITK marks its fields.
 INTENTS = (1006, 1007)
 
@@ -82,7 +85,12 @@ def field_to_file(path: PathLike, field: DisplacementField, overwrite: bool) -> 
         import SimpleITK as sitk
 
         transform = field.to_sitk()
-        return save_with_itk(path, lambda draft: sitk.WriteTransform(transform, draft), overwrite)
+        return save_with_itk(
+            path,
+            lambda draft: sitk.WriteTransform(transform, draft),
+            overwrite,
+            _HDF5_BYTES + 2 * field.disp.nbytes,  # it holds float64
+        )
     if name.endswith(IMAGES):
         import SimpleITK as sitk
 
@@ -102,8 +110,10 @@ def affine_to_file(path: PathLike, affine: Affine, overwrite: bool) -> Path:
 
     if not str(path).lower().endswith(AFFINES):
         raise OutputError(f"{path}: an ITK affine ends in {', '.join(AFFINES)}")
-    transform = affine.to_sitk()
-    return save_with_itk(path, lambda draft: sitk.WriteTransform(transform, draft), overwrite)
+    transform, least = affine.to_sitk(), _HDF5_BYTES if str(path).lower().endswith(HDF5) else 1
+    return save_with_itk(
+        path, lambda draft: sitk.WriteTransform(transform, draft), overwrite, least
+    )
 
 
 def _frame(grid: Grid, moving: Grid | None) -> Frame:
