@@ -9,11 +9,10 @@ import numpy as np
 
 from optreg.config import PreprocessConfig
 from optreg.errors import GeometryError, InputError
-from optreg.image import Image
+from optreg.image import Image, check_size
 
 __all__ = ["Box", "check_content", "check_overlap", "foreground_box", "normalize"]
 
-_MINIMUM_SIZE = 8
 _LARGEST = 1e38
 """Intensity that float32 holds with room for sums of a few."""
 
@@ -74,11 +73,7 @@ def check_content(image: Image, role: str) -> None:
     data = image.data
     if data.dtype.kind not in "buif":
         raise InputError(f"{name}: dtype {data.dtype} is not a real number; give one channel")
-    sizes = [n for n in data.shape if n > 1]
-    if len(sizes) < 2 or min(sizes) < _MINIMUM_SIZE:
-        raise InputError(
-            f"{name}: shape {data.shape}; at least {_MINIMUM_SIZE} voxels per axis, or one slice"
-        )
+    check_size(data.shape, name)
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         bad = ~np.isfinite(data)
         first = tuple(int(i) for i in np.argwhere(bad)[0])

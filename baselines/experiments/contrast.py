@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dataset import Pair, read_task
 from experiments import report
-from experiments.runs import Runs, chosen, finished, overlap, read_scans, regularity
+from experiments.runs import Runs, chosen, finished, judged
 from methods import Method
 from optreg.io.datasets import ImagePair
 
@@ -60,22 +60,14 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
         records: dict[str, dict[str, dict]] = {}
         for name in names:
             pairs = [_pair(args.data, two, CONTRASTS[name]) for two in stems]
-            found = {"_".join(p.name.split("_")[::2]): _numbers(runs, method, p) for p in pairs}
+            found = {
+                "_".join(p.name.split("_")[::2]): judged(runs, "contrast", method, p) for p in pairs
+            }
             records[name] = finished(found)
         content[method.name] = records
         text.append(f"{method.name}\n\n{report.compared('contrasts', records, REFERENCE)}")
     report.write(args.output, "contrast", "\n".join(text), content)
     _draw(args.output / "contrast.png", content)
-
-
-def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
-    def compute() -> dict:
-        fixed, moving = read_scans(pair)
-        found = runs.register(method, fixed.image, moving.image)
-        dice = overlap(found.field, fixed, moving, pair.labels)
-        return {"dice": dice, **regularity(found.field, fixed.image), **found.notes}
-
-    return runs.kept(f"contrast/{method.name}/{pair.name}", method.settings, compute)
 
 
 def _draw(path: Path, content: dict[str, dict[str, dict[str, dict]]]) -> None:

@@ -18,7 +18,7 @@ import methods
 import process
 from dataset import Pair, read_task
 from experiments import report
-from experiments.runs import OWN_SCRIPT, Runs, finished, overlap, read_scans, regularity
+from experiments.runs import OWN_SCRIPT, Runs, finished, judged
 from methods import Method
 from optreg_method import configuration
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
         raise ValueError("--methods: name a preset of optreg; others come from --records")
     variants = [with_iterations(ours[0], f) if f != 1 else ours[0] for f in FACTORS] + ours[1:]
     records = {
-        method.name: finished({pair.name: _numbers(runs, method, pair) for pair in pairs})
+        method.name: finished({p.name: judged(runs, "curves", method, p) for p in pairs})
         for method in variants
     }
     if args.records:
@@ -67,16 +67,6 @@ def run(args: argparse.Namespace, runs: Runs, wanted: list[Method]) -> None:
     text = report.compared("method", records, ours[0].name, columns)
     report.write(args.output, "curves", text, records)
     _draw(args.output / "curves.png", records, ours[0].name, runs.threads)
-
-
-def _numbers(runs: Runs, method: Method, pair: Pair) -> dict:
-    def compute() -> dict:
-        fixed, moving = read_scans(pair)
-        found = runs.register(method, fixed.image, moving.image)
-        dice = overlap(found.field, fixed, moving, pair.labels)
-        return {"dice": dice, **regularity(found.field, fixed.image), **found.notes}
-
-    return runs.kept(f"curves/{method.name}/{pair.name}", method.settings, compute)
 
 
 def _draw(path: Path, records: dict[str, dict[str, dict]], ours: str, threads: int) -> None:

@@ -218,3 +218,15 @@ def regularity(field: DisplacementField, fixed: Image) -> dict[str, float]:
     mask = fixed.data > 0
     folded = count_folds(field.disp, mask).folded_voxels
     return {"sdlogj": sdlogj(field.disp, mask), "folded_voxels": folded}
+
+
+def judged(runs: Runs, experiment: str, method: Method, pair: Pair) -> dict[str, Any]:
+    """Dice, regularity and notes of a method on a pair as it is, kept for an experiment."""
+
+    def compute() -> dict[str, Any]:
+        fixed, moving = read_scans(pair)
+        found = runs.register(method, fixed.image, moving.image)
+        score = overlap(found.field, fixed, moving, pair.labels)
+        return {"dice": score, **regularity(found.field, fixed.image), **found.notes}
+
+    return runs.kept(f"{experiment}/{method.name}/{pair.name}", method.settings, compute)

@@ -12,17 +12,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from optreg.errors import ConfigError, GeometryError, InputError, OutputError
 from optreg.grid import Grid
-from optreg.image import Image
+from optreg.image import Image, check_size
 from optreg.io.files import PathLike, check_readable, within_memory
 from optreg.io.itk import read_itk
 from optreg.io.nifti import StoredVolume, read_mgh, read_nifti, write_nifti
 
-__all__ = ["SMALLEST_SIZE", "load_image", "save_image"]
+__all__ = ["load_image", "save_image"]
 
 _log = logging.getLogger("optreg")
-
-SMALLEST_SIZE = 8
-"""Voxels an axis must have: below it a window or a pyramid level has nothing to work on."""
 
 _VECTOR_INTENTS = (1006, 1007)
 
@@ -62,7 +59,7 @@ def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | Non
     with within_memory(path):
         stored = _read(path)
         data = stored.values(_one_volume(stored, path, volume))
-        _check_size(data.shape, path)
+        check_size(data.shape, str(path))
         data = _without_nan(data, path, nan_to)
     try:
         nx, ny, nz = data.shape
@@ -156,15 +153,6 @@ def _one_volume(stored: StoredVolume, path: Path, volume: int | None) -> NDArray
     if not 0 <= volume < count:
         raise InputError(f"{path}: has no volume {volume}; the last one is {count - 1}")
     return array[..., volume]
-
-
-def _check_size(shape: tuple[int, ...], path: Path) -> None:
-    sizes = [n for n in shape if n > 1]
-    if len(sizes) < 2 or min(sizes) < SMALLEST_SIZE:
-        raise InputError(
-            f"{path}: {'x'.join(map(str, shape))} voxels; at least {SMALLEST_SIZE} along each axis "
-            "are needed, or one for a single slice"
-        )
 
 
 def _without_nan(data: NDArray[Any], path: Path, nan_to: float | None) -> NDArray[Any]:

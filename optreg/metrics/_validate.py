@@ -55,14 +55,6 @@ def as_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> np.ndarray
     return inside
 
 
-def thick(volume: np.ndarray, count: int = 3) -> np.ndarray:
-    """Volume (..., X, Y, Z) with axes of a single voxel repeated: a slice has neighbours then."""
-    for axis in range(-3, 0):
-        if volume.shape[axis] == 1:
-            volume = np.repeat(volume, count, axis=axis)
-    return np.ascontiguousarray(volume)
-
-
 def same_shape(array: np.ndarray, name: str, shape: tuple[int, ...], other: str) -> None:
     """Raise unless ``array`` has ``shape``, that of ``other``."""
     if array.shape != tuple(shape):

@@ -11,7 +11,8 @@ import numpy as np
 from optreg.errors import InputError
 from optreg.kernels.cpu import jacobian
 from optreg.kernels.reference.jacobian import FoldingSums
-from optreg.metrics._validate import as_field, as_mask, thick
+from optreg.metrics._validate import as_field, as_mask
+from optreg.transform.sampling import thickened
 
 # Folds have no logarithm: their determinants count as this small compression instead.
 SMALLEST_DETERMINANT = 1e-9
@@ -50,7 +51,7 @@ def _solid(disp: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.nd
     """Field and mask; a single slice with copies of it at both sides, of which only it counts."""
     field = as_field(disp)
     inside = as_mask(mask, field.shape[1:])
-    return thick(field), None if inside is None else thick(inside)
+    return thickened(field, 3), None if inside is None else thickened(inside, 3)
 
 
 def ndv_percent(disp: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -119,7 +120,7 @@ def sdlogj_evaluator(disp: np.ndarray) -> float:
     InputError
         For a field that cannot be used or has fewer than five voxels along an axis.
     """
-    field = thick(as_field(disp), 5)
+    field = thickened(as_field(disp), 5)
     if min(field.shape[1:]) < 5:
         raise InputError(f"grid {field.shape[1:]} is too small: five voxels an axis are needed")
     determinant = jacobian.jacobian_determinant(field)[(slice(2, -2),) * 3].astype(np.float64)

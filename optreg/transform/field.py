@@ -20,7 +20,7 @@ from optreg.transform.itk import (
     own_transform,
     vector_image,
 )
-from optreg.transform.sampling import doubled, map_field, outside, rotate, warp_labels_linear
+from optreg.transform.sampling import map_field, outside, rotate, thickened, warp_labels_linear
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -150,12 +150,12 @@ class DisplacementField:
         """
         cpu = kernels.get_backend("cpu").kernels
         if self.fixed_grid.same_as(other.fixed_grid):
-            joined = cpu.compose(doubled(self.disp), other.disp)
+            joined = cpu.compose(thickened(self.disp), other.disp)
             return DisplacementField(joined, other.fixed_grid, self.moving_grid)
         onto_self = other.fixed_grid.matrix_to(self.fixed_grid)
         # x -> position in this grid -> moved there -> back to voxels of the other grid.
         inner = map_field(onto_self, other.disp)
-        moved = inner + cpu.warp(doubled(self.disp), inner)
+        moved = inner + cpu.warp(thickened(self.disp), inner)
         # `moved` counts from x, so the way back is an affine map of x + moved(x).
         joined = map_field(np.linalg.inv(onto_self), moved)
         return DisplacementField(joined, other.fixed_grid, self.source_grid)
@@ -178,18 +178,18 @@ class DisplacementField:
         """
         if initial is not None and not initial.fixed_grid.same_as(self.fixed_grid):
             raise GeometryError("initial inverse is on another grid; use resample_to first")
-        start = None if initial is None else doubled(initial.disp)
+        start = None if initial is None else thickened(initial.disp)
         cpu = kernels.get_backend("cpu").kernels
-        inverse = cpu.invert(doubled(self.disp), initial=start, **settings)
+        inverse = cpu.invert(thickened(self.disp), initial=start, **settings)
         return DisplacementField(self._on_grid(inverse), self.fixed_grid)
 
     def jacobian(self) -> NDArray[np.float32]:
         """(X, Y, Z) local change of volume: central-difference determinant, 1 where none."""
         cpu = kernels.get_backend("cpu").kernels
-        return self._on_grid(cpu.jacobian_determinant(doubled(self.disp)))
+        return self._on_grid(cpu.jacobian_determinant(thickened(self.disp)))
 
     def _on_grid(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """Volume (..., X, Y, Z) of what was doubled, on the grid itself."""
+        """Volume (..., X, Y, Z) of what was thickened, on the grid itself."""
         x, y, z = self.fixed_grid.shape
         return volume[..., :x, :y, :z]
 
@@ -257,11 +257,11 @@ class DisplacementField:
             disp = map_field(self.fixed_grid.matrix_to(grid), disp)
         cpu = kernels.get_backend("cpu").kernels
         if interpolation == "linear":
-            out = cpu.warp(doubled(_plain(data).astype(np.float32, copy=False)), disp)
+            out = cpu.warp(thickened(_plain(data).astype(np.float32, copy=False)), disp)
         elif interpolation == "nearest":
-            out = cpu.warp_nearest(doubled(_plain(data)), disp)
+            out = cpu.warp_nearest(thickened(_plain(data)), disp)
         elif interpolation == "label":
-            out = warp_labels_linear(doubled(_plain(data)), disp)
+            out = warp_labels_linear(thickened(_plain(data)), disp)
         else:
             raise ConfigError(
                 f"interpolation '{interpolation}' does not exist; use linear, nearest or label"

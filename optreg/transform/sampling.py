@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "affine_displacement",
-    "doubled",
+    "thickened",
     "map_field",
     "outside",
     "rotate",
@@ -45,14 +45,14 @@ def map_field(matrix: NDArray[np.floating[Any]], disp: NDArray[np.float32]) -> N
     return out
 
 
-def doubled(volume: NDArray[Any]) -> NDArray[Any]:
-    """Volume (..., X, Y, Z) with axes of a single voxel repeated once.
+def thickened(volume: NDArray[Any], count: int = 2) -> NDArray[Any]:
+    """Volume (..., X, Y, Z) in which axes of a single voxel have `count` of them, all alike.
 
     Kernels read a voxel and its next one, along every axis.
     """
     for axis in range(-3, 0):
         if volume.shape[axis] == 1:
-            volume = np.repeat(volume, 2, axis=axis)
+            volume = np.repeat(volume, count, axis=axis)
     return np.ascontiguousarray(volume)
 
 
