@@ -94,8 +94,9 @@ def register(
     init : DisplacementField, Affine, (3, X, Y, Z) ndarray, path or str; optional
         Where to start: a transform from the fixed to the moving image (another tool's or a
         network's field), or what to find one with: "affine", "similarity", "rigid", "translation"
-        (`optreg.affine.align`), or "moments" (centres of mass and extents). The moving image is
-        warped by it and registration starts from there.
+        (`optreg.affine.align`), "moments" (centres of mass and extents), or SimpleITK's search
+        ("sitk-affine" and so on). The moving image is warped by it and registration starts from
+        there.
     refine : bool
         Go on from the field `init` itself instead, at full resolution only: for one that is nearly
         right. What it has found already is then not looked for anew.

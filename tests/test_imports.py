@@ -82,7 +82,7 @@ PLACES = {
     "cupy": ("kernels/",),
     "cupyx": ("kernels/",),
     "nibabel": ("io/",),
-    "SimpleITK": ("io/", "preprocess.py", "transform/"),
+    "SimpleITK": ("io/", "affine/mutual_information.py", "transform/"),
     "joblib": ("batch.py", "batch/"),
     "dask": ("batch.py", "batch/"),
     "distributed": ("batch.py", "batch/"),

@@ -11,6 +11,7 @@ from optreg.affine.correlation_ratio import CorrelationRatio
 from optreg.affine.lattice import DARK, Lattice, find_foreground, make_lattice
 from optreg.affine.local_correlation import LocalCorrelation
 from optreg.affine.moments import align_moments
+from optreg.affine.mutual_information import MutualInformation
 from optreg.affine.objective import Measure, Objective
 from optreg.affine.search import GROUPS, generators, minimize, rotations
 from optreg.errors import ConfigError, GeometryError
@@ -22,8 +23,9 @@ __all__ = ["MODELS", "align"]
 
 _log = logging.getLogger("optreg")
 
-MODELS = ("moments", *GROUPS)
-"""What `align` can do, from the coarsest on."""
+_SITK = "sitk-"
+MODELS = ("moments", *GROUPS, *(_SITK + group for group in GROUPS))
+"""What `align` can do."""
 
 _ANGLE = 25.0
 """Degrees between the starts: about as far as the search reaches from one."""
@@ -39,6 +41,8 @@ _COARSE_TOLERANCE_STEPS, _TOLERANCE_STEPS = 0.02, 0.005
 """A search ends with a step shorter than this, in steps of the fine lattice."""
 _SAME_STEPS, _EQUAL_STEPS = 1.0, 0.1
 """Two results that differ by less are one: on the coarse lattice, and before they are refined."""
+_SITK_FINER = 2
+"""SimpleITK's lattice has steps shorter by this."""
 _OVERLAP = 0.05
 """Part of the fixed foreground that must meet the moving one."""
 
@@ -58,7 +62,8 @@ def align(
     fixed, moving : Image
         Of any shape, spacing and orientation.
     model : {"affine", "similarity", "rigid", "translation", "moments"}
-        "moments" matches centre and extent of the foregrounds only.
+        "moments" matches centre and extent of the foregrounds only. "sitk-affine" and so on is
+        SimpleITK's search by mutual information: another opinion, where one is wanted.
     backend : Backend, optional
         Device; the CPU by default.
 
@@ -82,19 +87,27 @@ def align(
         return align_moments(fixed, moving)
     backend = backend or get_backend("cpu")
     seen = [find_foreground(i, r, backend) for i, r in ((fixed, "fixed"), (moving, "moving"))]
-    step_mm = seen[0].step_mm(fixed.grid)
-    fine = (
-        make_lattice(fixed, seen[0], step_mm, backend),
-        make_lattice(moving, seen[1], step_mm, backend),
-    )
-    search = _Search(fine, GROUPS[: GROUPS.index(model) + 1], backend)
-    matrix, value, overlap = search.run()
+    group, step_mm = model.removeprefix(_SITK), seen[0].step_mm(fixed.grid)
+
+    def lattices(step_mm: float) -> tuple[Lattice, Lattice]:
+        return (
+            make_lattice(fixed, seen[0], step_mm, backend),
+            make_lattice(moving, seen[1], step_mm, backend),
+        )
+
+    search = _Search(lattices(step_mm), GROUPS[: GROUPS.index(group) + 1], backend)
+    if model == group:
+        matrix = search.run()
+    else:
+        finer = lattices(max(step_mm / _SITK_FINER, float(fixed.grid.spacing.min())))
+        matrix = search.run_sitk(*finer, group)
+    overlap = search.overlap(matrix)
     if not overlap > _OVERLAP:
         raise GeometryError(
             f"{moving.name or 'moving'}: cannot be brought to overlap with "
             f"{fixed.name or 'fixed'}; check that both show the same object, or give a start"
         )
-    _log.info("aligned (%s): dissimilarity %.3f, overlap %.2f", model, value, overlap)
+    _log.info("aligned (%s): overlap %.2f", model, overlap)
     return Affine(matrix @ _map(np.eye(3), -search.centre))
 
 
@@ -120,8 +133,21 @@ class _Search:
         self._step_mm = float(fine[0].grid.spacing[0])
         self._groups = [generators(g, self._radius) for g in groups]
 
-    def run(self) -> tuple[NDArray[np.float64], float, float]:
-        """Best map, its dissimilarity, and the overlap of the foregrounds under it."""
+    def overlap(self, matrix: NDArray[np.float64]) -> float:
+        """Part of the fixed foreground that meets the moving one under a map."""
+        ratio = CorrelationRatio(self._fine[0], self._backend)
+        met = self._objective(ratio, *self._fine).sample(matrix)[0][self._fine[0].bright()]
+        return float((met > DARK).mean())
+
+    def run_sitk(self, fixed: Lattice, moving: Lattice, group: str) -> NDArray[np.float64]:
+        """Best map of SimpleITK, from the same starts, on finer lattices."""
+        to_centre = _map(np.eye(3), -self.centre)
+        theirs = MutualInformation(fixed, moving, self.centre, self._backend)
+        matrix = theirs.search([start @ to_centre for start in self._starts()], group)
+        return matrix @ np.linalg.inv(to_centre)
+
+    def run(self) -> NDArray[np.float64]:
+        """Best map."""
         ratio = CorrelationRatio(self._fine[0], self._backend)
         objective = self._objective(ratio, *self._fine)
         found: list[NDArray[np.float64]] = []
@@ -134,8 +160,8 @@ class _Search:
             found.append(matrix)
         different = self._different(found, _EQUAL_STEPS)
         matrix, value = min((self._refined(ratio, m) for m in different), key=lambda f: f[1])
-        met = objective.sample(matrix)[0][self._fine[0].bright()]
-        return matrix, value, float((met > DARK).mean())
+        _log.info("dissimilarity %.3f", value)
+        return matrix
 
     def _candidates(self) -> list[NDArray[np.float64]]:
         """The best different results on the coarse lattice, rigid where that is allowed."""

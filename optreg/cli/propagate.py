@@ -67,8 +67,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     files.add_argument(
         "--init",
-        choices=("affine", "similarity", "rigid", "translation", "moments"),
-        help="align each atlas first (without: they are aligned)",
+        metavar="START",
+        help="align each atlas first (without: they are aligned): affine, similarity, rigid, "
+        "translation, moments, or SimpleITK's sitk-affine and so on",
     )
     files.add_argument("--target-labels", metavar="IMAGE", help="true labels: Dice is measured")
     files.add_argument(

@@ -98,7 +98,8 @@ def propagate(
     preset, config, similarity, device, threads
         As for `optreg.register`.
     init : {"affine", "similarity", "rigid", "translation", "moments"}, optional
-        How to align each atlas first; without it, they are aligned already.
+        How to align each atlas first (or "sitk-affine" and so on, as in `optreg.register`);
+        without it, they are aligned already.
     keep : path, optional
         Folder that keeps each field as ``NAME/disp.nii.gz`` with a record beside it. What is there,
         whole and made of the same images with the same settings, is not done again.

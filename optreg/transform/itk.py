@@ -12,7 +12,15 @@ from optreg.errors import InputError
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-__all__ = ["LPS", "lps_geometry", "lps_to_affine", "matrix_of", "own_transform", "vector_image"]
+__all__ = [
+    "LPS",
+    "lps_geometry",
+    "lps_to_affine",
+    "matrix_of",
+    "own_transform",
+    "scalar_image",
+    "vector_image",
+]
 
 LPS = np.array([-1.0, -1.0, 1.0])
 """Factor that turns RAS coordinates or vectors into LPS ones, and back."""
@@ -42,7 +50,17 @@ def vector_image(vectors: NDArray[Any], affine: NDArray[np.float64]) -> sitk.Ima
     import SimpleITK as sitk
 
     lps = vectors * LPS.astype(vectors.dtype)[:, None, None, None]
-    image = sitk.GetImageFromArray(lps.transpose(3, 2, 1, 0), isVector=True)
+    return _placed(sitk.GetImageFromArray(lps.transpose(3, 2, 1, 0), isVector=True), affine)
+
+
+def scalar_image(data: NDArray[Any], affine: NDArray[np.float64]) -> sitk.Image:
+    """SimpleITK image of a volume (X, Y, Z); it keeps its number type."""
+    import SimpleITK as sitk
+
+    return _placed(sitk.GetImageFromArray(data.transpose(2, 1, 0)), affine)
+
+
+def _placed(image: sitk.Image, affine: NDArray[np.float64]) -> sitk.Image:
     spacing, origin, direction = lps_geometry(affine)
     image.SetSpacing(spacing)
     image.SetOrigin(origin)
