@@ -12,13 +12,12 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from optreg.errors import ConfigError, GeometryError, InputError
+from optreg.errors import ConfigError, InputError
 from optreg.image import Image
-from optreg.kernels import Backend
 from optreg.preprocess import check_content
 from optreg.transform import Affine, DisplacementField
 
-__all__ = ["ImageLike", "Images", "Initial", "Inputs", "as_image", "read_inputs", "read_start"]
+__all__ = ["ImageLike", "Images", "Initial", "Inputs", "as_image", "read_inputs"]
 
 _log = logging.getLogger("optreg")
 ImageLike = Union[Image, NDArray[Any], str, "os.PathLike[str]"]
@@ -40,11 +39,13 @@ class Inputs:
     init : DisplacementField, Affine, ndarray, str, path or None
         As in `optreg.register`.
     refine : bool
-        Whether `init` is gone on from instead of warping by it.
+        Whether `start` is gone on from instead of warping by it.
     fixed_mask, moving_mask, weights : Image or None
         As in `optreg.register`.
     still_axes : tuple of int
         Array axes along which nothing is displaced.
+    start : DisplacementField or None
+        What `init` comes to, on the grid of the fixed image.
     """
 
     fixed: tuple[Image, ...]
@@ -55,6 +56,7 @@ class Inputs:
     moving_mask: Image | None = None
     weights: Image | None = None
     still_axes: tuple[int, ...] = ()
+    start: DisplacementField | None = None
 
 
 def read_inputs(
@@ -156,38 +158,3 @@ def _belonging(source: ImageLike, image_of: Image, role: str) -> Image:
     if not np.isfinite(image.data).all():
         raise InputError(f"{image.name or role}: holds NaN or infinite values")
     return image
-
-
-def read_start(inputs: Inputs, backend: Backend) -> DisplacementField | None:
-    """`init` as a field on the grid of the fixed image; finds an alignment where it names one.
-
-    Raises
-    ------
-    InputError, GeometryError
-        It cannot be used for these images.
-    """
-    init, fixed = inputs.init, inputs.fixed[0]
-    if init is None:
-        return None
-    if isinstance(init, DisplacementField):
-        field = init
-    elif isinstance(init, Affine):
-        field = init.to_displacement(fixed.grid)
-    elif isinstance(init, (str, os.PathLike)):
-        from optreg import affine
-
-        if str(init) in affine.MODELS:
-            found = affine.align(fixed, inputs.moving[0], model=str(init), backend=backend)
-            field = found.to_displacement(fixed.grid)
-        else:
-            from optreg.io import read_field
-
-            path = Path(init)
-            if not path.exists():
-                raise InputError(f"{path}: no such file, and none of {', '.join(affine.MODELS)}")
-            field = read_field(path, fixed.grid)
-    else:
-        field = DisplacementField(np.asarray(init), fixed.grid)
-    if not field.fixed_grid.same_as(fixed.grid):
-        raise GeometryError("init is not on the grid of the fixed image; resample it first")
-    return DisplacementField(field.disp, fixed.grid)

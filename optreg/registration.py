@@ -1,61 +1,24 @@
-"""`register`: the whole pipeline on one screen."""
+"""`register`: images, whatever they are, to the pipeline and back."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
-from optreg import continuous, discrete, features
 from optreg.config import RegistrationConfig
 from optreg.errors import DeviceMemoryError
-from optreg.finish import finish, free_of_folds
-from optreg.inputs import ImageLike, Images, Initial, Inputs, read_inputs, read_start
+from optreg.inputs import ImageLike, Images, Initial, Inputs, read_inputs
 from optreg.kernels import Backend, get_backends, thread_limit
-from optreg.prepare import Volumes, prepare
-from optreg.preprocess import Box
-from optreg.result import Registration, Status
+from optreg.pipeline import Progress, register_volumes
+from optreg.result import Registration
 from optreg.slices import is_slice, slice_of, volumes_of
-from optreg.storage import canonical_of, is_canonical, stored_of
+from optreg.start import find_start, is_found
 from optreg.thick import is_thick, thick_of, thin_of
-from optreg.transform import DisplacementField
 
 __all__ = ["register"]
 
 _log = logging.getLogger("optreg")
-
-_SAME_CONTRAST = 0.3
-"""Correlation of the intensities above which two images count as one contrast."""
-
-_SHARES = {"preprocess": 0.05, "discrete": 0.1, "features": 0.13, "refine": 0.9, "finish": 1.0}
-"""Part of the whole that is done when a stage ends, for the progress."""
-
-
-class _Clock:
-    """Seconds per stage and the progress of the whole."""
-
-    def __init__(self, progress: Callable[[str, float], None] | None, backend: Backend):
-        self.seconds: dict[str, float] = {}
-        self._wait = backend.synchronize
-        self._report, self._from = progress, 0.0
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
-        low, high = self._from, _SHARES[name]
-
-        def inside(fraction: float) -> None:
-            if self._report is not None:
-                self._report(name, low + fraction * (high - low))
-
-        start = time.perf_counter()
-        yield inside
-        self._wait()
-        self.seconds[name] = time.perf_counter() - start
-        self._from = high
-        inside(1.0)
 
 
 def register(
@@ -73,7 +36,7 @@ def register(
     axes: str = "ijk",
     device: str = "auto",
     threads: int | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Registration:
     """Find the diffeomorphic displacement that brings `moving` onto `fixed`.
 
@@ -159,139 +122,22 @@ def register(
 
 
 def _on_device(
-    inputs: Inputs,
-    config: RegistrationConfig,
-    backend: Backend,
-    progress: Callable[[str, float], None] | None,
+    inputs: Inputs, config: RegistrationConfig, backend: Backend, progress: Progress | None
 ) -> Registration:
     """`register` on one device, of volumes, single slices, or volumes of thick slices."""
-    start = time.perf_counter()
-    if is_slice(inputs):
-        volumes = volumes_of(inputs, config, backend)
-        result = slice_of(_in_order(volumes, config, backend, progress), inputs)
-    elif is_thick(inputs):
-        with backend.active():
-            volumes = thin_of(inputs, backend)
-        result = _in_order(volumes, config, backend, progress)
-        result = thick_of(result, inputs, config, backend)
-    else:
-        result = _in_order(inputs, config, backend, progress)
-    result.timings["total"] = time.perf_counter() - start
-    return result
-
-
-def _in_order(
-    inputs: Inputs,
-    config: RegistrationConfig,
-    backend: Backend,
-    progress: Callable[[str, float], None] | None,
-) -> Registration:
-    """Registration of volumes with their axes in one order."""
-    if is_canonical(inputs):
-        return _registered(inputs, config, backend, progress)
+    began, flat = time.perf_counter(), is_slice(inputs)
+    timings: dict[str, float] = {}
     with backend.active():
-        reordered = canonical_of(inputs, backend)
-    return stored_of(_registered(reordered, config, backend, progress), inputs)
-
-
-def _registered(
-    inputs: Inputs,
-    config: RegistrationConfig,
-    backend: Backend,
-    progress: Callable[[str, float], None] | None,
-) -> Registration:
-    """Registration of volumes."""
-    clock, still = _Clock(progress, backend), inputs.still_axes
-    with backend.active():
-        with clock.stage("preprocess"):
-            start, begin = read_start(inputs, backend), None
-            if inputs.refine:
-                start, begin = None, start
-            volumes = prepare(inputs, start, config, backend)
-            box, regions = volumes.box, volumes.regions
-        with clock.stage("discrete"):
-            search = discrete.search(
-                volumes.fixed, volumes.moving, config.discrete, backend, regions, still
-            )
-            if search is not None:
-                volumes.warp_moving(search[0], backend)
-        with clock.stage("features"):
-            field = _solvable(begin, box, config, backend)
-            chosen = _choose(config.similarity, volumes, field, backend)
-            pairs = _features(volumes, chosen, config, backend)
-        history: list[dict[str, Any]] = []
-        with clock.stage("refine") as inside:
-            *refined, finite = _refine(
-                pairs, volumes.regions, still, field, chosen, config, backend, history, inside
-            )
-        del pairs, field, volumes, regions  # room for what follows
-        with clock.stage("finish"):
-            fields, repaired = finish(refined, search, start, box, config, backend, still)
-        status = Status.CONVERGED if finite else Status.DIVERGED
-        images, name = (inputs.fixed[0], inputs.moving[0]), "+".join(dict.fromkeys(chosen))
-        result = Registration.assemble(
-            *images, fields, status, history, config, name, repaired, backend
-        )
-    result.timings.update(clock.seconds)
-    return result
-
-
-def _choose(wanted: str, volumes: Volumes, field: Any | None, backend: Backend) -> tuple[str, ...]:
-    """Similarity of every channel."""
-    if wanted != "auto":
-        return (wanted,) * len(volumes.fixed)
-    chosen = []
-    for fixed, moving in zip(volumes.fixed, volumes.moving, strict=True):
-        close = moving if field is None else backend.kernels.warp(moving, field)
-        correlation = features.global_correlation(fixed, close, volumes.regions)
-        chosen.append("lncc" if correlation > _SAME_CONTRAST else "tissue")
-        _log.info("intensities correlate with %.2f: similarity %s", correlation, chosen[-1])
-    return tuple(chosen)
-
-
-def _features(
-    volumes: Volumes, chosen: tuple[str, ...], config: RegistrationConfig, backend: Backend
-) -> list[tuple[Any, Any]]:
-    """Feature volumes of every channel."""
-    return [
-        features.channels(fixed, moving, similarity, config, backend, volumes.regions)
-        for fixed, moving, similarity in zip(volumes.fixed, volumes.moving, chosen, strict=True)
-    ]
-
-
-def _solvable(
-    begin: DisplacementField | None, box: Box, config: RegistrationConfig, backend: Backend
-) -> Any | None:
-    """Field to go on from in the box, free of folds: what folds has no inverse."""
-    if begin is None:
-        return None
-    field = box.crop(backend.asarray(begin.disp), backend.xp)
-    free_of_folds(field, backend.kernels.invert(field), config, backend)
-    return field
-
-
-def _refine(
-    pairs: list[tuple[Any, Any]],
-    regions: tuple[Any, Any],
-    still_axes: tuple[int, ...],
-    field: Any | None,
-    chosen: tuple[str, ...],
-    config: RegistrationConfig,
-    backend: Backend,
-    history: list[dict[str, Any]],
-    progress: Callable[[float], None],
-) -> tuple[Any, Any, bool]:
-    settings, k = config.continuous, backend.kernels
-    terms = continuous.plan(chosen, [len(fixed) for fixed, _ in pairs], settings)
-    fixed, moving = (
-        side[0] if len(side) == 1 else backend.xp.concatenate(side)
-        for side in zip(*pairs, strict=True)
-    )
-    for _ in range(settings.finest.bit_length() - 1):
-        fixed, moving = k.downsample(fixed), k.downsample(moving)
-        there, back = (None if r is None else k.downsample(r) for r in regions)
-        regions = there, back
-        field = None if field is None else 0.5 * k.downsample(field)
-    return continuous.refine(
-        fixed, moving, terms, settings, backend, history, progress, field, regions, still_axes
-    )
+        inputs = replace(inputs, start=find_start(inputs, config.similarity, backend))
+        if is_found(inputs):
+            timings["align"] = time.perf_counter() - began
+        if flat:
+            volumes = volumes_of(inputs, config)
+            result = slice_of(register_volumes(volumes, config, backend, progress), inputs)
+        elif is_thick(inputs):
+            result = register_volumes(thin_of(inputs), config, backend, progress)
+            result = thick_of(result, inputs, config, backend)
+        else:
+            result = register_volumes(inputs, config, backend, progress)
+    timings |= {**result.timings, "total": time.perf_counter() - began}
+    return replace(result, timings=timings)

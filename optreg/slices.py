@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from optreg.config import RegistrationConfig
-from optreg.errors import ConfigError, GeometryError
+from optreg.errors import GeometryError
 from optreg.grid import Grid
 from optreg.image import Image
-from optreg.inputs import Inputs, read_start
-from optreg.kernels import Backend
+from optreg.inputs import Inputs
 from optreg.result import Registration
 from optreg.transform import DisplacementField
 
@@ -50,25 +49,15 @@ def is_slice(inputs: Inputs) -> bool:
     return True
 
 
-def volumes_of(inputs: Inputs, config: RegistrationConfig, backend: Backend) -> Inputs:
-    """The same as volumes in which every slice is the image, to be deformed in their plane.
-
-    Raises
-    ------
-    ConfigError
-        `init` asks for a linear alignment, which is three-dimensional.
-    """
-    from optreg.affine import MODELS
-
-    if isinstance(inputs.init, str) and inputs.init in MODELS:
-        raise ConfigError(f"init: '{inputs.init}' aligns volumes; give a transform for slices")
+def volumes_of(inputs: Inputs, config: RegistrationConfig) -> Inputs:
+    """The same as volumes in which every slice is the image, to be deformed in their plane."""
     axis = inputs.fixed[0].shape.index(1)
     # Two voxels at the coarsest level: kernels read a voxel and its next one.
     count = 2 * max(
         config.continuous.finest * 2 ** (len(config.continuous.iterations) - 1),
         config.discrete.grid_vox,
     )
-    start, step_mm = read_start(inputs, backend), float(np.median(inputs.fixed[0].grid.spacing))
+    start, step_mm = inputs.start, float(np.median(inputs.fixed[0].grid.spacing))
 
     def fixed(image: Image) -> Image:
         return _repeated(image, count, step_mm)
@@ -89,7 +78,7 @@ def volumes_of(inputs: Inputs, config: RegistrationConfig, backend: Backend) -> 
         inputs,
         fixed=channels,
         moving=tuple(moving(image) for image in inputs.moving),
-        init=start,
+        start=start,
         fixed_mask=fixed(mask),
         moving_mask=moving_mask and moving(moving_mask),
         weights=weights and fixed(weights),

@@ -11,8 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from optreg.image import Image
-from optreg.inputs import Inputs, read_start
-from optreg.kernels import Backend
+from optreg.inputs import Inputs
 from optreg.result import Registration
 from optreg.transform import DisplacementField
 from optreg.transform.canonical import Canonical
@@ -25,9 +24,9 @@ def is_canonical(inputs: Inputs) -> bool:
     return inputs.fixed[0].grid.orientation == "RAS"
 
 
-def canonical_of(inputs: Inputs, backend: Backend) -> Inputs:
+def canonical_of(inputs: Inputs) -> Inputs:
     """The same with all images, and the start, in right-front-top order."""
-    way, start = Canonical(inputs.fixed[0].grid), read_start(inputs, backend)
+    way, start = Canonical(inputs.fixed[0].grid), inputs.start
     if start is not None:
         start = DisplacementField(way.field(start.disp), way.grid)
     still = (k for k, axis in enumerate(way.order) if axis in inputs.still_axes)
@@ -35,7 +34,7 @@ def canonical_of(inputs: Inputs, backend: Backend) -> Inputs:
         inputs,
         fixed=tuple(_reordered(image) for image in inputs.fixed),
         moving=tuple(_reordered(image) for image in inputs.moving),
-        init=start,
+        start=start,
         still_axes=tuple(still),
     )
 

@@ -15,7 +15,7 @@ from optreg.affine import resample_foreground
 from optreg.config import RegistrationConfig
 from optreg.finish import free_of_folds
 from optreg.grid import Grid
-from optreg.inputs import Inputs, read_start
+from optreg.inputs import Inputs
 from optreg.kernels import Backend
 from optreg.result import Registration
 from optreg.transform import DisplacementField
@@ -35,17 +35,17 @@ def is_thick(inputs: Inputs) -> bool:
     return max(_divisions(inputs.fixed[0].grid)) > 1
 
 
-def thin_of(inputs: Inputs, backend: Backend) -> Inputs:
+def thin_of(inputs: Inputs) -> Inputs:
     """The same with the fixed images on the finer grid."""
     grid = inputs.fixed[0].grid
     finer = _divided(grid, _divisions(grid))
     shown = [" x ".join(f"{s:.3g}" for s in g.spacing) for g in (grid, finer)]
     _log.info("voxels of %s mm: registered with voxels of %s mm", *shown)
-    start, onto = read_start(inputs, backend), DisplacementField.identity(finer)
+    start, onto = inputs.start, DisplacementField.identity(finer)
     return replace(
         inputs,
         fixed=tuple(resample_foreground(image, onto) for image in inputs.fixed),
-        init=None if start is None else start.resample_to(finer),
+        start=None if start is None else start.resample_to(finer),
     )
 
 

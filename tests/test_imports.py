@@ -26,7 +26,17 @@ LONGEST_FUNCTION = 60
 # from itself. Left: who imports, right: whom it may import.
 FOUNDATION = {"errors", "settings", "config", "grid", "image", "kernels", "transform"}
 STAGES = {"preprocess", "pyramid", "features", "affine", "discrete", "continuous"}
-WHOLE = {"inputs", "prepare", "slices", "storage", "thick", "finish", "registration"}
+WHOLE = {
+    "inputs",
+    "prepare",
+    "slices",
+    "storage",
+    "thick",
+    "finish",
+    "pipeline",
+    "start",
+    "registration",
+}
 PIPELINE = {*FOUNDATION, *STAGES, *WHOLE, "io", "metrics", "result"}
 PICTURES = {"views", "lines", "plot", "report"}
 ALLOWED = {

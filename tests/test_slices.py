@@ -134,7 +134,7 @@ def test_slices_that_do_not_belong_together(flat_pair, pair):
     for slices in ((fixed, moving), (replace(fixed, grid=turned), replace(moving, grid=turned))):
         with pytest.raises(ConfigError, match="aligns volumes"):
             optreg.register(*slices, init="affine")
-    with pytest.raises(InputError, match="or one slice"):
+    with pytest.raises(InputError, match="or one for a single slice"):
         optreg.register(fixed, np.ones((96, 1, 1)))
 
 

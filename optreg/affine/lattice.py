@@ -51,6 +51,21 @@ class Foreground:
         sizes = [(s.stop - s.start) * d for s, d in zip(self.slices, grid.spacing, strict=True)]
         return max(max(sizes) / _STEPS, float(grid.spacing.min()))
 
+    def grid(self, grid: Grid, step_mm: float) -> Grid:
+        """Isotropic grid around the foreground, of an even number of steps each way.
+
+        It follows the array axes of the image's `grid`.
+        """
+        middle, shape = [], []
+        for part, spacing in zip(self.slices, grid.spacing, strict=True):
+            middle.append((part.start + part.stop - 1) / 2)
+            steps = int(np.ceil((part.stop - part.start) * spacing / step_mm)) + 2 * _MARGIN
+            shape.append(steps + steps % 2)
+        affine = np.eye(4)
+        affine[:3, :3] = grid.directions * step_mm
+        affine[:3, 3] = grid.voxel_to_world(middle) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+        return Grid((shape[0], shape[1], shape[2]), affine)
+
 
 def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
     """Foreground of an image: above 0, or above the smallest value where there are negative ones.
@@ -130,23 +145,10 @@ def make_lattice(image: Image, seen: Foreground, step_mm: float, backend: Backen
     # Divided before it becomes float32, which does not reach as far as float64.
     part = ((part - seen.base) / (top - seen.base)).astype(xp.float32)
     part = backend.ndimage.gaussian_filter(part, sigma.tolist(), mode="nearest", truncate=3.0)
-    grid = _around(seen.slices, image.grid, step_mm)
+    grid = seen.grid(image.grid, step_mm)
     in_part = affine_displacement(grid.matrix_to(image.grid.crop(wide)), grid.shape)
     values = backend.kernels.warp(xp.ascontiguousarray(part), backend.asarray(in_part))
     values = normalize(values, PreprocessConfig(), xp)
     in_image = affine_displacement(grid.matrix_to(image.grid), grid.shape)
     inside = backend.asarray(~outside(in_image, image.shape))
     return Lattice(values, (inside | (values < DARK)).astype(xp.float32), grid)
-
-
-def _around(slices: tuple[slice, slice, slice], grid: Grid, step_mm: float) -> Grid:
-    """Isotropic grid around a box of another one, of an even number of steps each way."""
-    middle, shape = [], []
-    for part, spacing in zip(slices, grid.spacing, strict=True):
-        middle.append((part.start + part.stop - 1) / 2)
-        steps = int(np.ceil((part.stop - part.start) * spacing / step_mm)) + 2 * _MARGIN
-        shape.append(steps + steps % 2)
-    affine = np.eye(4)
-    affine[:3, :3] = grid.directions * step_mm
-    affine[:3, 3] = grid.voxel_to_world(middle) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    return Grid((shape[0], shape[1], shape[2]), affine)

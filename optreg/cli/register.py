@@ -72,8 +72,8 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         "--init",
         metavar="START",
         help="start from this displacement field or ITK transform, or align first: affine, "
-        "similarity, rigid, translation, or moments (centres of mass and extents); sitk-affine and so "
-        "on is SimpleITK's search by mutual information",
+        "similarity, rigid, translation, or moments (centres of mass and extents); sitk-affine "
+        "and so on is SimpleITK's search by mutual information",
     )
     group.add_argument(
         "--refine",

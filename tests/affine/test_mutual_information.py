@@ -14,7 +14,7 @@ from optreg.kernels import thread_limit
 MOTIONS = [([12, -9, 8], [5.0, -14, 20]), ([-20, 10, 18], [-25.0, 8, 12])]
 
 
-@pytest.mark.parametrize("degrees, shift_mm", MOTIONS)
+@pytest.mark.parametrize(("degrees", "shift_mm"), MOTIONS)
 @pytest.mark.parametrize("contrast", [lambda x: x, lambda x: 1.1 - x], ids=["same", "inverted"])
 def test_rigid_motion_is_found(degrees, shift_mm, contrast, blobs, map_about, moved_by, error_mm):
     truth = map_about(degrees, shift_mm)

@@ -1,0 +1,118 @@
+"""Where a registration starts: a transform that is given, or an alignment that is found."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from optreg import affine
+from optreg.config import RegistrationConfig
+from optreg.errors import ConfigError, GeometryError, InputError
+from optreg.image import Image
+from optreg.inputs import Inputs
+from optreg.kernels import Backend
+from optreg.pipeline import register_volumes
+from optreg.result import Status
+from optreg.storage import canonical_of, is_canonical
+from optreg.transform import Affine, DisplacementField
+
+__all__ = ["find_start", "is_found"]
+
+_log = logging.getLogger("optreg")
+
+_ROUNDS = 2
+"""How often the alignment follows what a deformation of coarse images makes of it."""
+_FINER = 2
+"""Steps of those images in one of the lattice on which the alignment was found."""
+_OFF_STEPS = 0.5
+"""Distance, in their voxels, at which a point counts by half for the alignment."""
+_POINTS = 50_000
+
+
+def is_found(inputs: Inputs) -> bool:
+    """Whether `init` asks for an alignment, instead of giving a transform."""
+    return isinstance(inputs.init, (str, os.PathLike)) and str(inputs.init) in affine.MODELS
+
+
+def find_start(inputs: Inputs, similarity: str, backend: Backend) -> DisplacementField | None:
+    """`init` as a field on the grid of the fixed image.
+
+    Raises
+    ------
+    InputError, GeometryError
+        It cannot be used for these images.
+    ConfigError
+        It asks for an alignment of slices, and alignments are three-dimensional.
+    """
+    init, grid = inputs.init, inputs.fixed[0].grid
+    if init is None:
+        return None
+    if is_found(inputs):
+        if min(grid.shape) == 1:
+            raise ConfigError(f"init: '{init}' aligns volumes; give a transform for slices")
+        field = _aligned(inputs, str(init), similarity, backend).to_displacement(grid)
+    elif isinstance(init, DisplacementField):
+        field = init
+    elif isinstance(init, Affine):
+        field = init.to_displacement(grid)
+    elif isinstance(init, (str, os.PathLike)):
+        from optreg.io import read_field
+
+        path = Path(init)
+        if not path.exists():
+            raise InputError(f"{path}: no such file, and none of {', '.join(affine.MODELS)}")
+        field = read_field(path, grid)
+    else:
+        field = DisplacementField(np.asarray(init), grid)
+    if not field.fixed_grid.same_as(grid):
+        raise GeometryError("init is not on the grid of the fixed image; resample it first")
+    return DisplacementField(field.disp, grid)
+
+
+def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> Affine:
+    """Alignment of the first channels, improved by what a deformation of coarse images shows.
+
+    Lattices of a few ten thousand voxels say where the object lies, but not to a millimetre, least
+    of all in another contrast. The deformation compares what a registration compares, and the
+    linear map that most of it follows lies closer.
+    """
+    if not is_canonical(inputs):
+        inputs = canonical_of(inputs)
+    found = affine.align(inputs.fixed[0], inputs.moving[0], model=model, backend=backend)
+    if model not in affine.GROUPS:  # others are what they are
+        return found
+    config = replace(RegistrationConfig.preset("fast"), similarity=similarity)
+    coarse = _coarse(inputs, backend)
+    grid = coarse.fixed[0].grid
+    index = np.argwhere(coarse.fixed[0].data > 0)
+    index = index[:: 1 + len(index) // _POINTS]
+    for _ in range(_ROUNDS):
+        tried = replace(coarse, start=found.to_displacement(grid))
+        result = register_volumes(tried, config, backend)
+        if result.status is not Status.CONVERGED:
+            break
+        there = index + result.disp[(slice(None), *index.T)].T
+        source, target = grid.voxel_to_world(index), grid.voxel_to_world(there)
+        scale_mm = _OFF_STEPS * float(grid.spacing[0])
+        found = Affine(affine.fit_linear(source, target, model, scale_mm))
+    return found
+
+
+def _coarse(inputs: Inputs, backend: Backend) -> Inputs:
+    """The same with all channels on coarse isotropic grids around the foreground."""
+    seen = affine.find_foreground(inputs.fixed[0], "fixed", backend)
+    finest_mm = float(inputs.fixed[0].grid.spacing.min())
+    step_mm = max(seen.step_mm(inputs.fixed[0].grid) / _FINER, finest_mm)
+
+    def coarse(images: tuple[Image, ...]) -> tuple[Image, ...]:
+        around = affine.find_foreground(images[0], "moving", backend)
+        onto = DisplacementField.identity(around.grid(images[0].grid, step_mm))
+        return tuple(affine.resample_foreground(image, onto) for image in images)
+
+    return replace(
+        inputs, fixed=coarse(inputs.fixed), moving=coarse(inputs.moving), init=None, still_axes=()
+    )

@@ -1,0 +1,92 @@
+"""Alignments that are found: what the deformation of coarse images makes of them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from synthetic_heads import SHAPE
+
+import optreg
+import optreg.start
+from optreg.affine import align, fit_linear
+from optreg.inputs import read_inputs
+from optreg.kernels import get_backend
+from optreg.result import Status
+
+MOTION = np.eye(4)
+MOTION[:3, :3] = Rotation.from_rotvec(np.deg2rad([10, -8, 8])).as_matrix()
+MOTION[:3, 3] = 25, -12, 11
+
+
+def start_of(fixed, moving, init, **given):
+    others = dict.fromkeys(("fixed_mask", "moving_mask", "weights")) | given
+    inputs = read_inputs(fixed, moving, init=init, refine=False, axes="ijk", **others)
+    return optreg.start.find_start(inputs, "auto", get_backend("cpu"))
+
+
+@pytest.fixture(scope="module")
+def images(pair):
+    """Fixed image and, in another contrast and place, the moving one."""
+    fixed, moving, _ = pair
+    inverted = np.where(moving > 0, 4.2 - moving, 0).astype(np.float32)
+    return (
+        optreg.Image(fixed, optreg.Grid.identity(SHAPE), "fixed"),
+        optreg.Image(inverted, optreg.Grid(SHAPE, MOTION), "moving"),
+    )
+
+
+def matrix_of(field):
+    """The linear map that a field is."""
+    index = np.argwhere(np.ones(SHAPE))[::50]
+    there = index + field.disp[(slice(None), *index.T)].T
+    return np.linalg.lstsq(np.c_[index, np.ones(len(index))], there, rcond=None)[0].T
+
+
+@pytest.mark.parametrize("model", ["affine", "rigid"])
+def test_lies_closer_to_the_linear_part_of_the_truth(pair, images, model):
+    fixed, _, truth = pair
+    points = np.argwhere(fixed > 0)
+    moved = optreg.Grid(SHAPE, MOTION).voxel_to_world(points + truth[(slice(None), *points.T)].T)
+    wanted = fit_linear(points.astype(float), moved, model, 0.5)
+
+    def apart_mm(matrix):
+        error = points @ (matrix[:3, :3] - wanted[:3, :3]).T + matrix[:3, 3] - wanted[:3, 3]
+        return np.linalg.norm(error, axis=1).mean()
+
+    alone = align(*images, model=model).matrix
+    found = matrix_of(start_of(*images, model))
+    assert apart_mm(found) < 0.7 * apart_mm(alone) and apart_mm(found) < 0.3
+    if model == "rigid":
+        np.testing.assert_allclose(found[:, :3] @ found[:, :3].T, np.eye(3), atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["moments", "sitk-rigid"])
+def test_others_are_what_they_are(images, model):
+    alone = align(*images, model=model).matrix
+    np.testing.assert_allclose(matrix_of(start_of(*images, model)), alone[:3], atol=1e-4)
+
+
+def test_deformation_that_goes_astray_changes_nothing(images, monkeypatch):
+    astray = SimpleNamespace(status=Status.DIVERGED)
+    monkeypatch.setattr(optreg.start, "register_volumes", lambda *args: astray)
+    alone = align(*images, model="rigid").matrix
+    np.testing.assert_allclose(matrix_of(start_of(*images, "rigid")), alone[:3], atol=1e-4)
+
+
+def test_every_channel_and_the_masks_take_part(images, monkeypatch):
+    seen = []
+
+    def stop(inputs, config, backend):
+        seen.append((inputs, config))
+        return SimpleNamespace(status=Status.DIVERGED)
+
+    monkeypatch.setattr(optreg.start, "register_volumes", stop)
+    mask = np.ones(SHAPE, np.uint8)
+    start_of([images[0]] * 2, [images[1]] * 2, "rigid", fixed_mask=mask)
+    inputs, config = seen[0]
+    assert len(inputs.fixed) == len(inputs.moving) == 2 and inputs.fixed_mask is not None
+    assert np.ptp(inputs.fixed[0].grid.spacing) < 1e-9 and config.similarity == "auto"
+    assert inputs.start.fixed_grid.same_as(inputs.fixed[0].grid)
