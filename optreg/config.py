@@ -87,6 +87,10 @@ class DiscreteConfig:
         )
 
 
+_COARSEST = 4
+"""Voxels in one of the coarsest fields."""
+
+
 @dataclass(frozen=True)
 class ContinuousConfig:
     """Diffeomorphic refinement; tuples hold one entry per level, coarse to fine.
@@ -119,7 +123,8 @@ class ContinuousConfig:
     eps : float
         Product of variances under which a window counts as flat.
     tissue_correlation : tuple of float
-        Weight of the correlation of the middle tissue map beside that of the intensities.
+        Weight of the correlation of the middle tissue map beside that of the intensities; between
+        two contrasts, the largest counts on all levels.
     tissue_difference : tuple of float
         Weight of the squared difference of both tissue maps; between two contrasts, it counts on
         the last level only.
@@ -153,8 +158,16 @@ class ContinuousConfig:
         last: dict[str, Any] = {k: v[-1:] for k, v in vars(self).items() if isinstance(v, tuple)}
         return dataclasses.replace(self, one_sided_finest=True, **last)
 
+    def rough(self) -> ContinuousConfig | None:
+        """All levels but the last, with a third of the iterations; None where there is no other."""
+        if len(self.iterations) < 2 or 2 * self.finest > _COARSEST:
+            return None
+        left: dict[str, Any] = {k: v[:-1] for k, v in vars(self).items() if isinstance(v, tuple)}
+        left["iterations"] = tuple(-(-count // 3) for count in left["iterations"])
+        return dataclasses.replace(self, finest=2 * self.finest, **left)
+
     def __post_init__(self) -> None:
-        _require(self.finest in (1, 2, 4), "continuous.finest: must be 1, 2 or 4")
+        _require(self.finest in (1, 2, _COARSEST), "continuous.finest: must be 1, 2 or 4")
         levels = len(self.iterations)
         _require(1 <= levels <= 6, "continuous.iterations: needs 1 to 6 levels")
         for name in (
@@ -232,9 +245,10 @@ class RegistrationConfig:
     ----------
     similarity : {"auto", "lncc", "tissue", "mind"}
         "lncc": local correlation of intensities and of tissue maps (one contrast). "tissue": the
-        same after the moving classes have been given the fixed image's intensities (two
-        contrasts). "mind": squared difference of MIND features (any two images). "auto": "lncc"
-        where the intensities correlate over the whole image, else "tissue".
+        same of what the moving intensities say about those of the fixed image: first by matching
+        classes, then learnt from a rough alignment (two contrasts). "mind": squared difference of
+        MIND features (any two images). "auto": "lncc" where the intensities correlate over the
+        whole image, else "tissue".
     """
 
     similarity: str = "auto"

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from optreg import continuous, discrete, features
@@ -92,6 +93,12 @@ def _registered(
             field = _solvable(begin, box, config, backend)
             chosen = _choose(config.similarity, volumes, field, backend)
             pairs = _features(volumes, chosen, config, backend)
+            if "tissue" in chosen:
+                near = field
+                if near is None:
+                    near = _rough(pairs, volumes.regions, still, chosen, config, backend)
+                if near is not None:
+                    pairs = _features(volumes, chosen, config, backend, near)
         history: list[dict[str, Any]] = []
         with clock.stage("refine") as inside:
             *refined, finite = _refine(
@@ -123,13 +130,41 @@ def _choose(wanted: str, volumes: Volumes, field: Any | None, backend: Backend) 
 
 
 def _features(
-    volumes: Volumes, chosen: tuple[str, ...], config: RegistrationConfig, backend: Backend
+    volumes: Volumes,
+    chosen: tuple[str, ...],
+    config: RegistrationConfig,
+    backend: Backend,
+    near: Any | None = None,
 ) -> list[tuple[Any, Any]]:
     """Feature volumes of every channel."""
     return [
-        features.channels(fixed, moving, similarity, config, backend, volumes.regions)
+        features.channels(fixed, moving, similarity, config, backend, volumes.regions, near)
         for fixed, moving, similarity in zip(volumes.fixed, volumes.moving, chosen, strict=True)
     ]
+
+
+def _rough(
+    pairs: list[tuple[Any, Any]],
+    regions: tuple[Any, Any],
+    still_axes: tuple[int, ...],
+    chosen: tuple[str, ...],
+    config: RegistrationConfig,
+    backend: Backend,
+) -> Any | None:
+    """Field by which the moving volumes nearly lie on the fixed ones.
+
+    None where there is but one level, or where it goes astray.
+    """
+    settings = config.continuous.rough()
+    if settings is None:
+        return None
+    config = replace(config, continuous=settings)
+    field, _, finite = _refine(
+        pairs, regions, still_axes, None, chosen, config, backend, [], lambda fraction: None
+    )
+    for _ in range(settings.finest.bit_length() - 1):
+        field = backend.kernels.upsample(field, 2.0)
+    return field if finite else None
 
 
 def _solvable(

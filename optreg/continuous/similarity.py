@@ -100,9 +100,13 @@ def _plan(similarity: str, channels: int, config: ContinuousConfig) -> list[Term
         # corresponding tissue however thick it is; the nearer it is, the more the difference of
         # the maps helps to draw its borders onto each other.
         maps, weight = channels - 1, config.tissue_difference[level]
-        if similarity == "tissue" and level < levels - 1:
-            weight = 0.0  # maps from two contrasts are not alike enough for it from afar
-        correlation = (1.0, config.tissue_correlation[level], *[0.0] * (maps - 1))
+        middle = config.tissue_correlation[level]
+        if similarity == "tissue":
+            # What one contrast tells about intensities in the other is poorer than its tissues.
+            middle = max(config.tissue_correlation)
+            if level < levels - 1:
+                weight = 0.0  # maps from two contrasts are not alike enough for it from afar
+        correlation = (1.0, middle, *[0.0] * (maps - 1))
         difference = (0.0, *[weight] * maps)
         structure = config.structure_weight[level], config.structure_iterations[level]
         terms.append(Terms(correlation, difference, *structure))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from optreg.config import RegistrationConfig
+from optreg.features.contrast import predicted
 from optreg.features.shading import even_out
 from optreg.features.tissue import (
     class_centres,
@@ -23,6 +24,11 @@ _MIDDLE, _BRIGHT = 1, 2
 _SOFT = 2.0
 """Sharpness at most of the memberships that carry an intensity over to the other contrast: with
 those of the maps it would be a step function."""
+_PREDICTABLE = 0.5
+"""Sharpness of the fixed maps that the moving image predicts, of what it is otherwise: what it
+cannot tell apart is not worth comparing."""
+_KNOWN = 0.99
+"""Part of a moving voxel that must count."""
 
 
 def channels(
@@ -32,6 +38,7 @@ def channels(
     config: RegistrationConfig,
     backend: Backend,
     regions: tuple[Any, Any] = (None, None),
+    near: Any | None = None,
 ) -> tuple[Any, Any]:
     """Feature volumes (C, X, Y, Z) of both images for a similarity.
 
@@ -43,6 +50,9 @@ def channels(
         Intensities and tissue maps of one contrast, of two, or MIND-SSC.
     regions : pair of (X, Y, Z) array or None
         Where they are 0, an image says nothing about what its tissues look like.
+    near : (3, X, Y, Z) float32 array, optional
+        Displacement by which the moving image nearly lies on the fixed one. With it, the features
+        of the fixed image are predicted from the moving one instead of matching their classes.
 
     Returns
     -------
@@ -60,17 +70,27 @@ def channels(
     seen = [_seen(v, r) for v, r in zip((fixed, moving), regions, strict=True)]
     even = [even_out(v, s, backend) for v, s in zip((fixed, moving), seen, strict=True)]
     counted = [_seen(v, r) for v, r in zip(even, regions, strict=True)]
+    if similarity == "tissue" and near is not None:
+        centres = class_centres(counted[0], xp)
+        maps = class_maps(even[0], centres, _PREDICTABLE * sharpness, xp)
+        ours = xp.stack([even[0], maps[_MIDDLE], maps[_BRIGHT]])
+        both = counted[0] > 0
+        if regions[1] is not None:
+            both &= backend.kernels.warp(regions[1], near) > _KNOWN
+        theirs = predicted(even[1], ours, both, near, backend)
+        ours[0] = fixed
+        return ours, theirs
     if similarity == "lncc":
-        centres = paired_centres(counted[0], counted[1], xp)
+        pair = paired_centres(counted[0], counted[1], xp)
     else:
-        centres = class_centres(counted[0], xp), class_centres(counted[1], xp)
-    maps = [class_maps(v, c, sharpness, xp) for v, c in zip(even, centres, strict=True)]
+        pair = class_centres(counted[0], xp), class_centres(counted[1], xp)
+    maps = [class_maps(v, c, sharpness, xp) for v, c in zip(even, pair, strict=True)]
     order = [0, 1, 2]
     if similarity == "tissue":
         order = list(match_classes(*(_seen(m, r) for m, r in zip(maps, regions, strict=True))))
         # The moving image in the contrast of the fixed one: the mean of its centres by membership.
-        membership = posterior_table(centres[1], min(sharpness, _SOFT))[order]
-        moving = lookup(even[1], centres[0] @ membership, xp)
+        membership = posterior_table(pair[1], min(sharpness, _SOFT))[order]
+        moving = lookup(even[1], pair[0] @ membership, xp)
     return (
         xp.stack([fixed, maps[0][_MIDDLE], maps[0][_BRIGHT]]),
         xp.stack([moving, maps[1][order[_MIDDLE]], maps[1][order[_BRIGHT]]]),

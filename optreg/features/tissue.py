@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "VALUES",
+    "bins",
     "class_centres",
     "class_maps",
     "global_correlation",
@@ -25,7 +27,8 @@ __all__ = [
 ]
 
 _BINS = 1024
-_VALUES = np.arange(_BINS) / (_BINS - 1)
+VALUES = np.arange(_BINS) / (_BINS - 1)
+"""Intensity of each bin."""
 _CLASSES = 3
 
 
@@ -51,7 +54,7 @@ def paired_centres(fixed: Any, moving: Any, xp: Any = np) -> tuple[np.ndarray, n
     if not bool(both.any()):
         return class_centres(fixed, xp), class_centres(moving, xp)
     counts = [_histogram(volume * both, xp) for volume in (fixed, moving)]
-    points = np.stack([np.interp(_VALUES, np.cumsum(c) / c.sum(), _VALUES) for c in counts])
+    points = np.stack([np.interp(VALUES, np.cumsum(c) / c.sum(), VALUES) for c in counts])
     shared = _lloyd(points, np.ones(_BINS))
     first, second = (
         0.5 * (start + _centres(c, start)) for c, start in zip(counts, shared, strict=True)
@@ -59,10 +62,14 @@ def paired_centres(fixed: Any, moving: Any, xp: Any = np) -> tuple[np.ndarray, n
     return np.asarray(first), np.asarray(second)
 
 
+def bins(volume: Any, xp: Any) -> Any:
+    """Bin of every voxel of a volume in 0..1."""
+    return (volume * (_BINS - 1)).astype(xp.int32)
+
+
 def _histogram(volume: Any, xp: Any) -> np.ndarray:
     """Number of foreground voxels at each of the intensities."""
-    index = (volume[volume > 0] * (_BINS - 1)).astype(xp.int32)
-    counts = xp.bincount(index, minlength=_BINS)
+    counts = xp.bincount(bins(volume[volume > 0], xp), minlength=_BINS)
     return np.asarray(counts.get() if hasattr(counts, "get") else counts, np.float64)
 
 
@@ -72,7 +79,7 @@ def _centres(counts: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     # Clipped intensities pile up in the last bin and would pull a class towards it; where there is
     # nothing else, it is all there is.
     weights[-1] = min(weights[-1], max(weights[:-1].max(), 1.0))
-    return _lloyd(_VALUES[None], weights, None if start is None else start[None])[0]
+    return _lloyd(VALUES[None], weights, None if start is None else start[None])[0]
 
 
 def _lloyd(
@@ -98,7 +105,7 @@ def _lloyd(
 def posterior_table(centres: np.ndarray, sharpness: float) -> np.ndarray:
     """Soft membership (classes, bins) of every intensity, Gaussian classes of one width."""
     width = max(float(np.diff(centres).min()), 1e-3) / sharpness
-    distance = -0.5 * ((_VALUES - centres[:, None]) / width) ** 2
+    distance = -0.5 * ((VALUES - centres[:, None]) / width) ** 2
     table = np.exp(distance - distance.max(axis=0))
     return table / table.sum(axis=0)
 
@@ -107,7 +114,7 @@ def lookup(volume: Any, table: np.ndarray, xp: Any) -> Any:
     """Entry of a table (..., bins) over intensities at every voxel; 0 in the background."""
     table = table.astype(np.float32)
     table[..., 0] = 0.0
-    return xp.take(xp.asarray(table), (volume * (_BINS - 1)).astype(xp.int32), axis=-1)
+    return xp.take(xp.asarray(table), bins(volume, xp), axis=-1)
 
 
 def class_maps(volume: Any, centres: np.ndarray, sharpness: float, xp: Any = np) -> Any:
