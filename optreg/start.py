@@ -12,7 +12,6 @@ import numpy as np
 from optreg import affine
 from optreg.config import RegistrationConfig
 from optreg.errors import ConfigError, GeometryError, InputError
-from optreg.image import Image
 from optreg.inputs import Inputs
 from optreg.kernels import Backend
 from optreg.pipeline import register_volumes
@@ -104,15 +103,12 @@ def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> A
 
 def _coarse(inputs: Inputs, backend: Backend) -> Inputs:
     """The same with all channels on coarse isotropic grids around the foreground."""
-    seen = affine.find_foreground(inputs.fixed[0], "fixed", backend)
-    finest_mm = float(inputs.fixed[0].grid.spacing.min())
-    step_mm = max(seen.step_mm(inputs.fixed[0].grid) / _FINER, finest_mm)
-
-    def coarse(images: tuple[Image, ...]) -> tuple[Image, ...]:
-        around = affine.find_foreground(images[0], "moving", backend)
-        onto = DisplacementField.identity(around.grid(images[0].grid, step_mm))
-        return tuple(affine.resample_foreground(image, onto) for image in images)
-
-    return replace(
-        inputs, fixed=coarse(inputs.fixed), moving=coarse(inputs.moving), init=None, still_axes=()
-    )
+    sides = {"fixed": inputs.fixed, "moving": inputs.moving}
+    seen = {role: affine.find_foreground(side[0], role, backend) for role, side in sides.items()}
+    fine = inputs.fixed[0].grid
+    step_mm = max(seen["fixed"].step_mm(fine) / _FINER, float(fine.spacing.min()))
+    coarse = {}
+    for role, side in sides.items():
+        onto = DisplacementField.identity(seen[role].grid(side[0].grid, step_mm))
+        coarse[role] = tuple(affine.resample_foreground(image, onto) for image in side)
+    return replace(inputs, fixed=coarse["fixed"], moving=coarse["moving"], init=None, still_axes=())
