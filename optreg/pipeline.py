@@ -94,11 +94,7 @@ def _registered(
             chosen = _choose(config.similarity, volumes, field, backend)
             pairs = _features(volumes, chosen, config, backend)
             if "tissue" in chosen:
-                near = field
-                if near is None:
-                    near = _rough(pairs, volumes.regions, still, chosen, config, backend)
-                if near is not None:
-                    pairs = _features(volumes, chosen, config, backend, near)
+                pairs = _learnt(pairs, volumes, still, field, chosen, config, backend)
         history: list[dict[str, Any]] = []
         with clock.stage("refine") as inside:
             *refined, finite = _refine(
@@ -143,28 +139,30 @@ def _features(
     ]
 
 
-def _rough(
+def _learnt(
     pairs: list[tuple[Any, Any]],
-    regions: tuple[Any, Any],
+    volumes: Volumes,
     still_axes: tuple[int, ...],
+    field: Any | None,
     chosen: tuple[str, ...],
     config: RegistrationConfig,
     backend: Backend,
-) -> Any | None:
-    """Field by which the moving volumes nearly lie on the fixed ones.
+) -> list[tuple[Any, Any]]:
+    """Features anew, by what images that nearly lie on each other say about the two contrasts.
 
-    None where there is but one level, or where it goes astray.
+    They do so under the field that is gone on from, or after a rough registration; the features
+    remain as they are where there is but one level, or where it goes astray.
     """
     settings = config.continuous.rough()
-    if settings is None:
-        return None
-    config = replace(config, continuous=settings)
-    field, _, finite = _refine(
-        pairs, regions, still_axes, None, chosen, config, backend, [], lambda fraction: None
-    )
-    for _ in range(settings.finest.bit_length() - 1):
-        field = backend.kernels.upsample(field, 2.0)
-    return field if finite else None
+    if field is None and settings is not None:
+        rough = replace(config, continuous=settings)
+        field, _, finite = _refine(
+            pairs, volumes.regions, still_axes, None, chosen, rough, backend, [], lambda part: None
+        )
+        for _ in range(settings.finest.bit_length() - 1):
+            field = backend.kernels.upsample(field, 2.0)
+        field = field if finite else None
+    return pairs if field is None else _features(volumes, chosen, config, backend, field)
 
 
 def _solvable(
