@@ -47,10 +47,17 @@ def test_table_is_aligned(capsys):
     )
 
 
+@pytest.fixture
+def interrupts():
+    """Interrupts as Python has them; a shell in the background hands down that they are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("stream", [Terminal, io.StringIO])
-def test_interrupt_that_is_swallowed_comes_back(stream, monkeypatch):
+def test_interrupt_that_is_swallowed_comes_back(stream, monkeypatch, interrupts):
     monkeypatch.setattr(sys, "stderr", stream())
-    before = signal.getsignal(signal.SIGINT)
     with (
         console.interruptible(),
         console.progress(quiet=False) as report,
@@ -63,6 +70,6 @@ def test_interrupt_that_is_swallowed_comes_back(stream, monkeypatch):
         for step in (lambda: report("refine", 0.6), lambda: ended({"name": "b"})):
             with pytest.raises(KeyboardInterrupt):
                 step()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with console.interruptible(), console.progress(quiet=False) as report:
         report("another run", 0.5)
