@@ -89,6 +89,8 @@ class DiscreteConfig:
 
 _COARSEST = 4
 """Voxels in one of the coarsest fields."""
+_ROUGH_ITERATIONS = 10
+"""Of a level, at least, in a rough registration."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,13 @@ class ContinuousConfig:
         return dataclasses.replace(self, one_sided_finest=True, **last)
 
     def rough(self) -> ContinuousConfig | None:
-        """All levels but the last, with a third of the iterations; None where there is no other."""
+        """All levels but the last, with fewer iterations; None where there is no other."""
         if len(self.iterations) < 2 or 2 * self.finest > _COARSEST:
             return None
         left: dict[str, Any] = {k: v[:-1] for k, v in vars(self).items() if isinstance(v, tuple)}
-        left["iterations"] = tuple(-(-count // 3) for count in left["iterations"])
+        left["iterations"] = tuple(
+            min(count, max(count // 3, _ROUGH_ITERATIONS)) for count in self.iterations[:-1]
+        )
         return dataclasses.replace(self, finest=2 * self.finest, **left)
 
     def __post_init__(self) -> None:
