@@ -166,7 +166,7 @@ class ContinuousConfig:
             return None
         left: dict[str, Any] = {k: v[:-1] for k, v in vars(self).items() if isinstance(v, tuple)}
         left["iterations"] = tuple(
-            min(count, max(count // 3, _ROUGH_ITERATIONS)) for count in self.iterations[:-1]
+            min(count, max(-(-count // 3), _ROUGH_ITERATIONS)) for count in self.iterations[:-1]
         )
         return dataclasses.replace(self, finest=2 * self.finest, **left)
 

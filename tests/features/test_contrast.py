@@ -103,7 +103,7 @@ def test_rough_settings_leave_out_the_last_level():
     whole = CONFIG.continuous
     rough = whole.rough()
     assert rough.finest == 2 * whole.finest and rough.radius_vox == whole.radius_vox[:-1]
-    assert whole.iterations == (100, 36, 8) and rough.iterations == (33, 12)
+    assert whole.iterations == (100, 36, 8) and rough.iterations == (34, 12)
     assert replace(whole, iterations=(20, 6, 1)).rough().iterations == (10, 6)
     assert whole.finest_level().rough() is None
     assert replace(whole, finest=4).rough() is None
