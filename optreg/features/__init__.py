@@ -74,10 +74,9 @@ def channels(
         centres = class_centres(counted[0], xp)
         maps = class_maps(even[0], centres, _PREDICTABLE * sharpness, xp)
         ours = xp.stack([even[0], maps[_MIDDLE], maps[_BRIGHT]])
-        both = counted[0] > 0
-        if regions[1] is not None:
-            both &= backend.kernels.warp(regions[1], near) > _KNOWN
-        theirs = predicted(even[1], ours, both, near, backend)
+        theirs = predicted(
+            even[1], ours, _met(counted[0], regions[1], near, backend), near, backend
+        )
         ours[0] = fixed
         return ours, theirs
     if similarity == "lncc":
@@ -95,6 +94,14 @@ def channels(
         xp.stack([fixed, maps[0][_MIDDLE], maps[0][_BRIGHT]]),
         xp.stack([moving, maps[1][order[_MIDDLE]], maps[1][order[_BRIGHT]]]),
     )
+
+
+def _met(counted: Any, region: Any | None, near: Any, backend: Backend) -> Any:
+    """(X, Y, Z) bool: fixed foreground that meets what counts of the moving image."""
+    both = counted > 0
+    if region is not None:
+        both &= backend.kernels.warp(region, near) > _KNOWN
+    return both
 
 
 def _seen(volume: Any, region: Any | None) -> Any:
