@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from optreg.errors import GeometryError, InputError
 from optreg.grid import Grid
 
-__all__ = ["SMALLEST_SIZE", "Image", "check_size"]
+__all__ = ["Image", "check_size"]
 
-SMALLEST_SIZE = 8
+_SMALLEST_SIZE = 8
 """Voxels an axis must have: below it a window or a pyramid level has nothing to work on."""
 
 
 def check_size(shape: tuple[int, ...], name: str) -> None:
     """Raise the InputError of an image that is too small to register, and no single slice."""
     sizes = [n for n in shape if n > 1]
-    if len(sizes) < 2 or min(sizes) < SMALLEST_SIZE:
+    if len(sizes) < 2 or min(sizes) < _SMALLEST_SIZE:
         raise InputError(
-            f"{name}: {'x'.join(map(str, shape))} voxels; at least {SMALLEST_SIZE} along each axis "
-            "are needed, or one for a single slice"
+            f"{name}: {'x'.join(map(str, shape))} voxels; at least {_SMALLEST_SIZE} along each "
+            "axis are needed, or one for a single slice"
         )
 
 

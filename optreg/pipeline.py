@@ -94,7 +94,7 @@ def _registered(
             chosen = _choose(config.similarity, volumes, field, backend)
             pairs = _features(volumes, chosen, config, backend)
             if "tissue" in chosen:
-                pairs = _learnt(pairs, volumes, still, field, chosen, config, backend)
+                _learn(pairs, volumes, still, field, chosen, config, backend)
         history: list[dict[str, Any]] = []
         with clock.stage("refine") as inside:
             *refined, finite = _refine(
@@ -126,20 +126,16 @@ def _choose(wanted: str, volumes: Volumes, field: Any | None, backend: Backend) 
 
 
 def _features(
-    volumes: Volumes,
-    chosen: tuple[str, ...],
-    config: RegistrationConfig,
-    backend: Backend,
-    near: Any | None = None,
+    volumes: Volumes, chosen: tuple[str, ...], config: RegistrationConfig, backend: Backend
 ) -> list[tuple[Any, Any]]:
     """Feature volumes of every channel."""
     return [
-        features.channels(fixed, moving, similarity, config, backend, volumes.regions, near)
+        features.channels(fixed, moving, similarity, config, backend, volumes.regions)
         for fixed, moving, similarity in zip(volumes.fixed, volumes.moving, chosen, strict=True)
     ]
 
 
-def _learnt(
+def _learn(
     pairs: list[tuple[Any, Any]],
     volumes: Volumes,
     still_axes: tuple[int, ...],
@@ -147,8 +143,8 @@ def _learnt(
     chosen: tuple[str, ...],
     config: RegistrationConfig,
     backend: Backend,
-) -> list[tuple[Any, Any]]:
-    """Features anew, by what images that nearly lie on each other say about the two contrasts.
+) -> None:
+    """Replace features by what images that nearly lie on each other say about two contrasts.
 
     They do so under the field that is gone on from, or after a rough registration; the features
     remain as they are where there is but one level, or where it goes astray.
@@ -162,7 +158,20 @@ def _learnt(
         for _ in range(settings.finest.bit_length() - 1):
             field = backend.kernels.upsample(field, 2.0)
         field = field if finite else None
-    return pairs if field is None else _features(volumes, chosen, config, backend, field)
+    if field is None:
+        return
+    for number, similarity in enumerate(chosen):
+        if similarity == "tissue":
+            pairs[number] = None, None  # room for the new ones
+            pairs[number] = features.channels(
+                volumes.fixed[number],
+                volumes.moving[number],
+                similarity,
+                config,
+                backend,
+                volumes.regions,
+                field,
+            )
 
 
 def _solvable(

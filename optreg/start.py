@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optreg import affine
 from optreg.config import RegistrationConfig
@@ -88,6 +89,8 @@ def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> A
     coarse = _coarse(inputs, backend)
     grid = coarse.fixed[0].grid
     index = np.argwhere(coarse.fixed[0].data > 0)
+    if not (_is_solid(index) and _is_solid(np.argwhere(coarse.moving[0].data > 0))):
+        return found  # too little is left on the coarse grids to deform
     index = index[:: 1 + len(index) // _POINTS]
     for _ in range(_ROUNDS):
         tried = replace(coarse, start=found.to_displacement(grid))
@@ -99,6 +102,11 @@ def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> A
         scale_mm = _OFF_STEPS * float(grid.spacing[0])
         found = Affine(affine.fit_linear(source, target, model, scale_mm))
     return found
+
+
+def _is_solid(index: NDArray[np.intp]) -> bool:
+    """Whether voxels are more than a plane, so that they determine a linear map."""
+    return len(index) > 0 and bool(np.ptp(index, axis=0).all())
 
 
 def _coarse(inputs: Inputs, backend: Backend) -> Inputs:

@@ -45,8 +45,8 @@ def matrix_of(field):
     return np.linalg.lstsq(np.c_[index, np.ones(len(index))], there, rcond=None)[0].T
 
 
-@pytest.mark.parametrize("model", ["affine", "rigid"])
-def test_lies_closer_to_the_linear_part_of_the_truth(pair, images, model):
+@pytest.mark.parametrize(("model", "part", "most_mm"), [("affine", 0.9, 0.4), ("rigid", 0.5, 0.15)])
+def test_lies_closer_to_the_linear_part_of_the_truth(pair, images, model, part, most_mm):
     fixed, _, truth = pair
     points = np.argwhere(fixed > 0)
     moved = optreg.Grid(SHAPE, MOTION).voxel_to_world(points + truth[(slice(None), *points.T)].T)
@@ -58,7 +58,7 @@ def test_lies_closer_to_the_linear_part_of_the_truth(pair, images, model):
 
     alone = align(*images, model=model).matrix
     found = matrix_of(start_of(*images, model))
-    assert apart_mm(found) < 0.9 * apart_mm(alone) and apart_mm(found) < 0.4
+    assert apart_mm(found) < part * apart_mm(alone) and apart_mm(found) < most_mm
     if model == "rigid":
         np.testing.assert_allclose(found[:, :3] @ found[:, :3].T, np.eye(3), atol=1e-5)
 
@@ -67,6 +67,18 @@ def test_lies_closer_to_the_linear_part_of_the_truth(pair, images, model):
 def test_others_are_what_they_are(images, model):
     alone = align(*images, model=model).matrix
     np.testing.assert_allclose(matrix_of(start_of(*images, model)), alone[:3], atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["affine", "rigid", "similarity"])
+@pytest.mark.parametrize("part", [np.s_[10:30, 8:24, 15], np.s_[20:22, 15, 15], np.s_[20, 15, 15]])
+def test_too_little_to_deform(model, part):
+    data = np.zeros((40, 32, 32), np.float32)
+    data[part] = np.random.default_rng(0).uniform(0.5, 1, data[part].shape)
+    grid, moved = optreg.Grid.identity(data.shape), np.roll(data, 2, axis=0)
+    images = optreg.Image(data, grid, "fixed"), optreg.Image(moved, grid, "moving")
+    alone = align(*images, model=model)
+    found = start_of(*images, model)
+    np.testing.assert_allclose(found.disp, alone.to_displacement(grid).disp, atol=1e-5)
 
 
 def test_deformation_that_goes_astray_changes_nothing(images, monkeypatch):

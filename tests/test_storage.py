@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oriented_grids import oriented
 from synthetic_heads import SHAPE
 
 import optreg
@@ -15,17 +16,11 @@ ORDERS = ["LAS", "RPS", "LPI", "ASR", "SRA", "PIL", "ARS", "IPR"]
 
 def stored(data, code):
     """Image with array axes along these directions, by its definition: voxel by voxel."""
-    world = ["RL", "AP", "SI"]
-    axes = [next(w for w, pair in enumerate(world) if letter in pair) for letter in code]
-    signs = [1 if letter in "RAS" else -1 for letter in code]
+    affine = oriented(code, spacing=(1, 1, 1)).affine.copy()
+    axes, signs = np.abs(affine[:3, :3]).argmax(axis=0), affine[:3, :3].sum(axis=0).astype(int)
     data = data.transpose(axes)[tuple(slice(None, None, s) for s in signs)]
-    affine = np.eye(4)
-    affine[:3, 3] = AFFINE[:3, 3]
-    for axis, (w, sign) in enumerate(zip(axes, signs, strict=True)):
-        affine[:3, axis] = 0
-        affine[w, axis] = sign
-        if sign < 0:
-            affine[w, 3] += SHAPE[w] - 1
+    flipped = affine[:3, :3].sum(axis=1) < 0
+    affine[:3, 3] = AFFINE[:3, 3] + np.where(flipped, np.array(SHAPE) - 1, 0)
     return optreg.Image(np.ascontiguousarray(data), optreg.Grid(data.shape, affine))
 
 

@@ -90,23 +90,21 @@ def align(
     group, step_mm = model.removeprefix(_SITK), seen[0].step_mm(fixed.grid)
 
     def lattices(step_mm: float) -> tuple[Lattice, Lattice]:
-        return (
-            make_lattice(fixed, seen[0], step_mm, backend),
-            make_lattice(moving, seen[1], step_mm, backend),
-        )
+        there = make_lattice(moving, seen[1], step_mm, backend)
+        return make_lattice(fixed, seen[0], step_mm, backend), there
 
     search = _Search(lattices(step_mm), GROUPS[: GROUPS.index(group) + 1], backend)
     if model == group:
         matrix = search.run()
     else:
         finer = lattices(max(step_mm / _SITK_FINER, float(fixed.grid.spacing.min())))
-        matrix = search.run_sitk(*finer, group)
+        try:
+            matrix = search.run_sitk(*finer, group)
+        except RuntimeError as err:
+            raise _apart(fixed, moving) from err
     overlap = search.overlap(matrix)
     if not overlap > _OVERLAP:
-        raise GeometryError(
-            f"{moving.name or 'moving'}: cannot be brought to overlap with "
-            f"{fixed.name or 'fixed'}; check that both show the same object, or give a start"
-        )
+        raise _apart(fixed, moving)
     _log.info("aligned (%s): overlap %.2f", model, overlap)
     return Affine(matrix @ _map(np.eye(3), -search.centre))
 
@@ -132,11 +130,12 @@ class _Search:
         self.centre, self._radius = fine[0].centre_and_radius(backend)
         self._step_mm = float(fine[0].grid.spacing[0])
         self._groups = [generators(g, self._radius) for g in groups]
+        self._ratio = CorrelationRatio(fine[0], backend)
+        self._by_ratio = self._objective(self._ratio, *fine)
 
     def overlap(self, matrix: NDArray[np.float64]) -> float:
         """Part of the fixed foreground that meets the moving one under a map."""
-        ratio = CorrelationRatio(self._fine[0], self._backend)
-        met = self._objective(ratio, *self._fine).sample(matrix)[0][self._fine[0].bright()]
+        met = self._by_ratio.sample(matrix)[0][self._fine[0].bright()]
         return float((met > DARK).mean())
 
     def run_sitk(self, fixed: Lattice, moving: Lattice, group: str) -> NDArray[np.float64]:
@@ -144,22 +143,20 @@ class _Search:
         to_centre = _map(np.eye(3), -self.centre)
         theirs = MutualInformation(fixed, moving, self.centre, self._backend)
         matrix = theirs.search([start @ to_centre for start in self._starts()], group)
-        return matrix @ np.linalg.inv(to_centre)
+        return matrix @ _map(np.eye(3), self.centre)
 
     def run(self) -> NDArray[np.float64]:
         """Best map."""
-        ratio = CorrelationRatio(self._fine[0], self._backend)
-        objective = self._objective(ratio, *self._fine)
         found: list[NDArray[np.float64]] = []
         for matrix in self._candidates():
             # Free to scale, the correlation ratio may magnify the image in which less differs: the
             # rigid result is refined as well.
             found.append(matrix)
             for directions in self._groups[-2:]:
-                matrix, _ = self._minimized(objective, matrix, directions)
+                matrix, _ = self._minimized(self._by_ratio, matrix, directions)
             found.append(matrix)
         different = self._different(found, _EQUAL_STEPS)
-        matrix, value = min((self._refined(ratio, m) for m in different), key=lambda f: f[1])
+        matrix, value = min((self._refined(m) for m in different), key=lambda f: f[1])
         _log.info("dissimilarity %.3f", value)
         return matrix
 
@@ -174,11 +171,11 @@ class _Search:
         ordered = [matrix for matrix, _ in sorted(found, key=lambda f: f[1])]
         return self._different(ordered, _SAME_STEPS)[:_KEPT]
 
-    def _refined(self, ratio: CorrelationRatio, matrix: NDArray[np.float64]) -> _Found:
+    def _refined(self, matrix: NDArray[np.float64]) -> _Found:
         """Best map by the local correlation near another."""
-        sampler, value = self._objective(ratio, *self._fine), np.inf
+        value = np.inf
         for _ in range(_ROUNDS):
-            alike = ratio.in_moving_contrast(*sampler.sample(matrix))
+            alike = self._ratio.in_moving_contrast(*self._by_ratio.sample(matrix))
             local = LocalCorrelation(alike, self._fine[0].known, self._backend)
             objective = self._objective(local, *self._fine)
             matrix, value = self._minimized(objective, matrix, self._groups[-1])
@@ -209,6 +206,13 @@ class _Search:
 
     def _objective(self, measure: Measure, fixed: Lattice, moving: Lattice) -> Objective:
         return Objective(measure, fixed, moving, self.centre, self._backend)
+
+
+def _apart(fixed: Image, moving: Image) -> GeometryError:
+    return GeometryError(
+        f"{moving.name or 'moving'}: cannot be brought to overlap with "
+        f"{fixed.name or 'fixed'}; check that both show the same object, or give a start"
+    )
 
 
 def _map(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:

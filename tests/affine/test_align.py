@@ -129,13 +129,23 @@ def test_no_foreground(model, blobs):
         align(Image(empty.data, blobs.grid), blobs, model=model)
 
 
-def test_objects_that_cannot_meet():
+@pytest.mark.parametrize("model", ["rigid", "sitk-rigid", "sitk-affine"])
+def test_objects_that_cannot_meet(model):
     position = np.indices((48, 48, 48)) - 23.5
     radius = np.sqrt((position**2).sum(axis=0))
     shell = ((radius > 18) & (radius < 22)).astype(np.float32)
     grid = Grid.identity((48, 48, 48))
     with pytest.raises(GeometryError, match="overlap"):
-        align(Image(shell, grid), Image((radius < 3).astype(np.float32), grid), model="rigid")
+        align(Image(shell, grid), Image((radius < 3).astype(np.float32), grid), model=model)
+
+
+def test_search_that_loses_the_overlap(blobs, monkeypatch):
+    def execute(self, fixed, moving):
+        raise RuntimeError("All samples map outside moving image buffer.")
+
+    monkeypatch.setattr(sitk.ImageRegistrationMethod, "Execute", execute)
+    with pytest.raises(GeometryError, match="moving: cannot be brought to overlap"):
+        align(blobs, Image(blobs.data, blobs.grid, "moving"), model="sitk-rigid")
 
 
 def test_unknown_model(blobs):

@@ -122,7 +122,7 @@ def test_a_voxel_that_outshines_all_changes_nothing_far_from_it(head, deformed, 
     found = registered(head, Image(data, head.grid))
     far = np.linalg.norm(np.indices(head.shape).T - [12, 14, 13], axis=-1).T > 7
     apart = np.abs(found - expected)[:, far]
-    assert apart.mean() < 0.02 and apart.max() < 0.5
+    assert apart.mean() < 0.01 and np.quantile(apart, 0.99) < 0.06 and apart.max() < 0.5
 
 
 def test_more_than_float32_holds_is_refused(head, deformed):
