@@ -12,7 +12,7 @@ __all__ = ["even_out"]
 _STRIDE = 4
 _SMALLEST = 32
 """Voxels along an axis under which shading cannot be told from anatomy."""
-_EXTENT = 0.1
+_EXTENT = 0.06
 """Standard deviation of the shading's smoothness, of the longest side of the volume."""
 _LARGEST = 2.0
 _ROUNDS = 6
