@@ -72,6 +72,7 @@ _METHODS = (
     Method("demons-tuned", "demons.py", settings=_FLUID),
     Method("greedy-stock", "greedy.py", "greedy", {"variant": "stock"}),
     Method("greedy-tuned", "greedy.py", "greedy", {"variant": "tuned"}),
+    Method("greedy-nmi", "greedy.py", "greedy", {"variant": "nmi"}),
     Method("ants-syn", "ants_syn.py", "ants"),
     Method("ants-syn-tuned", "ants_syn.py", "ants", {"variant": "tuned"}),
     Method("elastix", "elastix.py", "elastix"),

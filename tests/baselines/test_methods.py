@@ -39,13 +39,15 @@ def test_unknown_names_and_missing_environments_are_explained(tmp_path):
         methods.named("greedy-stock").python(tmp_path)
 
 
-def test_stock_and_tuned_greedy():
+def test_variants_of_greedy():
     assert greedy.command("stock", 2) == (
         "-d 3 -m NCC 2x2x2 -n 100x100x50 -s 1.732vox 0.7071vox -threads 2 -wp 0"
     )
     assert greedy.command("tuned", 2) == (
         "-d 3 -m WNCC 2x2x2 -n 100x100x40 -s 1.5vox 0.5vox -threads 2 -wp 0"
     )
+    two_contrasts = methods.named("greedy-nmi").settings
+    assert greedy.command(threads=2, **two_contrasts).startswith("-d 3 -m NMI -n 100x100x50 ")
 
 
 def test_smoothing_reaches_the_command():

@@ -17,6 +17,11 @@ def shade(shape, amount):
     return (1 + amount * (0.6 * x - 0.3 * y + 0.4 * z)).astype(np.float32)
 
 
+def wave(shape, amount):
+    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return (1 + amount * np.cos(np.pi * (x + y))).astype(np.float32)
+
+
 def spread(volume, label):
     """Standard deviation over mean within grey and white matter, the larger of the two."""
     return max(volume[label == k].std() / volume[label == k].mean() for k in (2, 3))
@@ -28,6 +33,13 @@ def test_tissues_become_even(tissues, amount):
     shaded = np.clip(clean * shade(SHAPE, amount) * 0.8, 0, 1)
     even = even_out(shaded, shaded, BACKEND)
     assert spread(even, label) < 0.55 * spread(shaded, label)
+
+
+def test_a_wave_over_the_brain_is_evened_out(tissues):
+    label, clean = tissues(noise=0.01, shape=SHAPE)
+    shaded = np.clip(clean * wave(SHAPE, 0.2) * 0.8, 0, 1)
+    even = even_out(shaded, shaded, BACKEND)
+    assert spread(even, label) < 0.42 * spread(shaded, label)
 
 
 def test_even_image_stays(tissues):
