@@ -14,6 +14,8 @@ _SMALLEST = 32
 """Voxels along an axis under which shading cannot be told from anatomy."""
 _EXTENT = 0.06
 """Standard deviation of the shading's smoothness, of the longest side of the volume."""
+_LEAST_VOX = 6.0
+"""The same in voxels, at least: below it, anatomy in few voxels would be evened out."""
 _LARGEST = 2.0
 _ROUNDS = 6
 _SOFT = 2.5
@@ -46,7 +48,7 @@ def even_out(volume: Any, seen: Any, backend: Backend) -> Any:
     sparse = xp.ascontiguousarray(seen[::_STRIDE, ::_STRIDE, ::_STRIDE])
     if not (sparse > 0).any():
         return volume
-    sigma = _EXTENT * max(sparse.shape)
+    sigma = max(_EXTENT * max(volume.shape), _LEAST_VOX) / _STRIDE
     even = sparse
     for _ in range(_ROUNDS):
         centres = class_centres(even, xp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from optreg.features.shading import even_out
 from optreg.kernels import get_backend
@@ -39,7 +40,7 @@ def test_a_wave_over_the_brain_is_evened_out(tissues):
     label, clean = tissues(noise=0.01, shape=SHAPE)
     shaded = np.clip(clean * wave(SHAPE, 0.2) * 0.8, 0, 1)
     even = even_out(shaded, shaded, BACKEND)
-    assert spread(even, label) < 0.42 * spread(shaded, label)
+    assert spread(even, label) < 0.46 * spread(shaded, label)
 
 
 def test_even_image_stays(tissues):
@@ -48,6 +49,12 @@ def test_even_image_stays(tissues):
     inside = clean > 0
     assert even.dtype == np.float32 and not even[~inside].any()
     assert np.abs(even[inside] / clean[inside] - 1).mean() < 0.02
+
+
+def test_anatomy_of_few_voxels_is_not_shading():
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((40, 40, 40)), 3)
+    volume = np.clip(0.5 + 0.15 * texture / texture.std(), 0.05, 1).astype(np.float32)
+    assert even_out(volume, volume, BACKEND).std() > 0.87 * volume.std()
 
 
 def test_result_stays_in_range(tissues):
