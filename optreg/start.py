@@ -24,7 +24,7 @@ __all__ = ["find_start", "is_found"]
 
 _log = logging.getLogger("optreg")
 
-_ROUNDS = 2
+_ROUNDS = 3
 """How often the alignment follows what a deformation of coarse images makes of it."""
 _FINER = 2
 """Steps of those images in one of the lattice on which the alignment was found."""

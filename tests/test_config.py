@@ -65,3 +65,13 @@ def test_missing_file(tmp_path):
 def test_levels_must_agree():
     with pytest.raises(ConfigError, match="radius_vox"):
         ContinuousConfig(radius_vox=(2, 2))
+
+
+def test_rough_settings_leave_out_the_last_level():
+    whole = ContinuousConfig()
+    rough = whole.rough()
+    assert rough.finest == 2 * whole.finest and rough.radius_vox == whole.radius_vox[:-1]
+    assert whole.iterations == (100, 36, 8) and rough.iterations == (34, 12)
+    assert dataclasses.replace(whole, iterations=(20, 6, 1)).rough().iterations == (10, 6)
+    assert whole.finest_level().rough() is None
+    assert dataclasses.replace(whole, finest=4).rough() is None

@@ -90,8 +90,8 @@ def align(
     group, step_mm = model.removeprefix(_SITK), seen[0].step_mm(fixed.grid)
 
     def lattices(step_mm: float) -> tuple[Lattice, Lattice]:
-        there = make_lattice(moving, seen[1], step_mm, backend)
-        return make_lattice(fixed, seen[0], step_mm, backend), there
+        here = make_lattice(fixed, seen[0], step_mm, backend)
+        return here, make_lattice(moving, seen[1], step_mm, backend)
 
     search = _Search(lattices(step_mm), GROUPS[: GROUPS.index(group) + 1], backend)
     if model == group:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -97,13 +95,3 @@ def test_what_does_not_count_is_not_learnt_from(tissues):
         )
         first, second = (c[:, :, 12:] for c in channels)
         np.testing.assert_allclose(first, second, atol=1e-6)
-
-
-def test_rough_settings_leave_out_the_last_level():
-    whole = CONFIG.continuous
-    rough = whole.rough()
-    assert rough.finest == 2 * whole.finest and rough.radius_vox == whole.radius_vox[:-1]
-    assert whole.iterations == (100, 36, 8) and rough.iterations == (34, 12)
-    assert replace(whole, iterations=(20, 6, 1)).rough().iterations == (10, 6)
-    assert whole.finest_level().rough() is None
-    assert replace(whole, finest=4).rough() is None
