@@ -18,7 +18,7 @@ parser.add_argument(
     metavar=("IMAGE", "LABELS"),
     help="an image and its label map; give several",
 )
-parser.add_argument("--init", help="align the atlases first: affine, rigid, ... (default: aligned)")
+parser.add_argument("--init", default="auto", help="how to align the atlases: affine, rigid, ...")
 parser.add_argument("--preset", default="default", help="fast, default or accurate")
 parser.add_argument("--output", default="labelled", help="folder for the results")
 args = parser.parse_args()

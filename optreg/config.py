@@ -333,12 +333,5 @@ PRESETS = {
         repair=RepairConfig(largest_error_vox=0.0, tighten_rounds=0),
     ),
     "default": RegistrationConfig(),
-    "accurate": RegistrationConfig(
-        continuous=ContinuousConfig(
-            iterations=(160, 60, 16),
-            step_vox=(0.08, 0.15, 0.6),
-            volume_weight=(0.2, 0.2, 0.15),
-            window_stride=(1, 1, 1),
-        )
-    ),
+    "accurate": RegistrationConfig(continuous=ContinuousConfig(iterations=(100, 72, 16))),
 }

@@ -17,7 +17,7 @@ from optreg.image import Image
 from optreg.preprocess import check_content
 from optreg.transform import Affine, DisplacementField
 
-__all__ = ["ImageLike", "Images", "Initial", "Inputs", "as_image", "read_inputs"]
+__all__ = ["ImageLike", "Images", "Initial", "Inputs", "as_image", "is_auto", "read_inputs"]
 
 _log = logging.getLogger("optreg")
 ImageLike = Union[Image, NDArray[Any], str, "os.PathLike[str]"]
@@ -79,7 +79,7 @@ def read_inputs(
     ConfigError
         They do not fit together.
     """
-    if refine and init is None:
+    if refine and (init is None or is_auto(init)):
         raise ConfigError("refine: needs a field to go on from; give init")
     if not axes or set(axes) - set(AXES):
         raise ConfigError(f"axes: '{axes}' is not one or more of i, j, k")
@@ -99,6 +99,11 @@ def read_inputs(
         _weights(weights, fixed_channels[0]),
         tuple(i for i, name in enumerate(AXES) if name not in axes),
     )
+
+
+def is_auto(init: Initial | None) -> bool:
+    """Whether the images decide how to start."""
+    return isinstance(init, str) and init == "auto"
 
 
 def as_image(source: ImageLike, role: str) -> Image:

@@ -105,7 +105,7 @@ def check_overlap(fixed: Image, moving: Image) -> None:
         boxes = [f"{np.round(a, 1).tolist()} to {np.round(b, 1).tolist()}" for a, b in corners]
         raise GeometryError(
             f"{moving.name or 'moving'}: fields of view do not overlap: fixed {boxes[0]} mm, "
-            f"moving {boxes[1]} mm; align the images, or start with --init moments"
+            f"moving {boxes[1]} mm; align the images, or start with --init affine"
         )
 
 

@@ -28,7 +28,7 @@ def register(
     preset: str = "default",
     config: RegistrationConfig | None = None,
     similarity: str | None = None,
-    init: Initial | None = None,
+    init: Initial | None = "auto",
     refine: bool = False,
     fixed_mask: ImageLike | None = None,
     moving_mask: ImageLike | None = None,
@@ -54,12 +54,14 @@ def register(
         All parameters.
     similarity : {"auto", "lncc", "tissue", "mind"}, optional
         Overrides that of the configuration.
-    init : DisplacementField, Affine, (3, X, Y, Z) ndarray, path or str; optional
-        Where to start: a transform from the fixed to the moving image (another tool's or a
-        network's field), or what to find one with: "affine", "similarity", "rigid", "translation"
-        (`optreg.affine.align`), "moments" (centres of mass and extents), or SimpleITK's search
-        ("sitk-affine" and so on). The moving image is warped by it and registration starts from
-        there.
+    init : DisplacementField, Affine, (3, X, Y, Z) ndarray, path, str or None
+        Where to start. "auto": as the headers say; images that lie apart by more than about 4 mm,
+        for a brain, are aligned by an affine map first (`optreg.affine.lie_apart`). None: as the
+        headers say in any case. Else a transform from the fixed to the moving image (another
+        tool's or a network's field), or what to find one with: "affine", "similarity", "rigid",
+        "translation" (`optreg.affine.align`), "moments" (centres of mass and extents), or
+        SimpleITK's search ("sitk-affine" and so on). The moving image is warped by it and
+        registration starts from there.
     refine : bool
         Go on from the field `init` itself instead, at full resolution only: for one that is nearly
         right. What it has found already is then not looked for anew.
@@ -71,7 +73,8 @@ def register(
         How much each place of the fixed image counts, 0 or more, relative to the largest.
     axes : str
         Array axes of `fixed` along which the deformation may go: of "i", "j", "k", as "j" for
-        the distortion of echo-planar images along their phase encoding. `init` is free.
+        the distortion of echo-planar images along their phase encoding. `init` is free; "auto"
+        aligns nothing then.
     device : str
         "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the GPU if there is one that works and
         has enough memory, else the CPU.
@@ -90,7 +93,7 @@ def register(
     InputError
         An image or the start cannot be used.
     GeometryError
-        The images do not overlap in the world.
+        The images do not overlap in the world, or cannot be brought to overlap.
     ConfigError
         A parameter is out of range.
     DeviceError

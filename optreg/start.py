@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from optreg import affine
 from optreg.config import RegistrationConfig
 from optreg.errors import ConfigError, GeometryError, InputError
-from optreg.inputs import Inputs
+from optreg.inputs import Initial, Inputs, is_auto
 from optreg.kernels import Backend
 from optreg.pipeline import register_volumes
+from optreg.preprocess import check_overlap
 from optreg.result import Status
 from optreg.storage import canonical_of, is_canonical
 from optreg.transform import Affine, DisplacementField
@@ -24,6 +25,8 @@ __all__ = ["find_start", "is_found"]
 
 _log = logging.getLogger("optreg")
 
+_AUTO_MODEL = "affine"
+"""How images that lie apart are aligned where nothing is said."""
 _ROUNDS = 3
 """How often the alignment follows what a deformation of coarse images makes of it."""
 _FINER = 2
@@ -34,8 +37,12 @@ _POINTS = 50_000
 
 
 def is_found(inputs: Inputs) -> bool:
-    """Whether `init` asks for an alignment, instead of giving a transform."""
-    return isinstance(inputs.init, (str, os.PathLike)) and str(inputs.init) in affine.MODELS
+    """Whether `init` asks for an alignment or leaves it open, instead of giving a transform."""
+    return is_auto(inputs.init) or _is_model(inputs.init)
+
+
+def _is_model(init: Initial | None) -> bool:
+    return isinstance(init, (str, os.PathLike)) and str(init) in affine.MODELS
 
 
 def find_start(inputs: Inputs, similarity: str, backend: Backend) -> DisplacementField | None:
@@ -44,14 +51,14 @@ def find_start(inputs: Inputs, similarity: str, backend: Backend) -> Displacemen
     Raises
     ------
     InputError, GeometryError
-        It cannot be used for these images.
+        It cannot be used for these images, or images that lie apart cannot be aligned.
     ConfigError
         It asks for an alignment of slices, and alignments are three-dimensional.
     """
-    init, grid = inputs.init, inputs.fixed[0].grid
+    init, grid = _decided(inputs, backend), inputs.fixed[0].grid
     if init is None:
         return None
-    if is_found(inputs):
+    if _is_model(init):
         if min(grid.shape) == 1:
             raise ConfigError(f"init: '{init}' aligns volumes; give a transform for slices")
         field = _aligned(inputs, str(init), similarity, backend).to_displacement(grid)
@@ -73,6 +80,27 @@ def find_start(inputs: Inputs, similarity: str, backend: Backend) -> Displacemen
     return DisplacementField(field.disp, grid)
 
 
+def _decided(inputs: Inputs, backend: Backend) -> Initial | None:
+    """`init`; where it is left to the images, an alignment if they lie apart.
+
+    Slices are not aligned, and nothing is where only some axes may move.
+    """
+    if not is_auto(inputs.init):
+        return inputs.init
+    if min(inputs.fixed[0].shape) == 1 or inputs.still_axes:
+        return None
+    check_overlap(inputs.fixed[0], inputs.moving[0])
+    inputs = _in_order(inputs)
+    if not affine.lie_apart(inputs.fixed[0], inputs.moving[0], backend):
+        return None
+    _log.warning("the images lie apart: they are aligned first (init %s)", _AUTO_MODEL)
+    return _AUTO_MODEL
+
+
+def _in_order(inputs: Inputs) -> Inputs:
+    return inputs if is_canonical(inputs) else canonical_of(inputs)
+
+
 def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> Affine:
     """Alignment of the first channels, improved by what a deformation of coarse images shows.
 
@@ -80,8 +108,7 @@ def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> A
     of all in another contrast. The deformation compares what a registration compares, and the
     linear map that most of it follows lies closer.
     """
-    if not is_canonical(inputs):
-        inputs = canonical_of(inputs)
+    inputs = _in_order(inputs)
     found = affine.align(inputs.fixed[0], inputs.moving[0], model=model, backend=backend)
     if model not in affine.GROUPS:  # others are what they are
         return found

@@ -21,7 +21,8 @@ def warm_up(
 
     The first registration on a machine compiles the kernels, which takes about a minute; later
     processes load them from disk in a second or two. Call this before measuring time. The
-    discrete search is left out, as in most registrations, unless the configuration demands it.
+    search for an alignment is left out, and so is the discrete search unless the configuration
+    demands it: most registrations need neither.
 
     Parameters
     ----------
@@ -39,6 +40,6 @@ def warm_up(
     x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
     pair = (
         np.maximum(1 - ((x + shift) ** 2 + y**2 + z**2) / 2, 0).astype(np.float32)
-        for shift in (0.0, 0.2)
+        for shift in (0.0, 0.05)
     )
     register(*pair, config=config, similarity=similarity, device=device, threads=threads)

@@ -12,6 +12,7 @@ from synthetic_heads import SHAPE
 import optreg
 import optreg.start
 from optreg.affine import align, fit_linear
+from optreg.errors import GeometryError
 from optreg.inputs import read_inputs
 from optreg.kernels import get_backend
 from optreg.result import Status
@@ -22,8 +23,8 @@ MOTION[:3, 3] = 25, -12, 11
 
 
 def start_of(fixed, moving, init, **given):
-    others = dict.fromkeys(("fixed_mask", "moving_mask", "weights")) | given
-    inputs = read_inputs(fixed, moving, init=init, refine=False, axes="ijk", **others)
+    others = dict.fromkeys(("fixed_mask", "moving_mask", "weights")) | {"axes": "ijk"} | given
+    inputs = read_inputs(fixed, moving, init=init, refine=False, **others)
     return optreg.start.find_start(inputs, "auto", get_backend("cpu"))
 
 
@@ -102,3 +103,34 @@ def test_every_channel_and_the_masks_take_part(images, monkeypatch):
     assert len(inputs.fixed) == len(inputs.moving) == 2 and inputs.fixed_mask is not None
     assert np.ptp(inputs.fixed[0].grid.spacing) < 1e-9 and config.similarity == "auto"
     assert inputs.start.fixed_grid.same_as(inputs.fixed[0].grid)
+
+
+def test_images_that_lie_apart_are_aligned(images, caplog):
+    found = matrix_of(start_of(*images, "auto"))
+    np.testing.assert_array_equal(found, matrix_of(start_of(*images, "affine")))
+    assert "lie apart: they are aligned first (init affine)" in caplog.text
+
+
+def test_images_in_place_stay_where_they_are(pair):
+    assert start_of(*pair[:2], "auto") is None
+
+
+def test_headers_can_be_trusted_in_any_case(images):
+    assert start_of(*images, None) is None
+
+
+def test_nothing_is_aligned_where_only_some_axes_may_move(images):
+    assert start_of(*images, "auto", axes="ij") is None
+
+
+def test_slices_are_not_aligned(images):
+    fixed, moving = (np.ascontiguousarray(image.data[:, :, 20:21]) for image in images)
+    assert start_of(fixed, np.roll(moving, 6, axis=0), "auto") is None
+
+
+def test_worlds_that_do_not_meet_are_not_brought_together(images):
+    fixed, moving = images
+    far = MOTION.copy()
+    far[0, 3] += 500
+    with pytest.raises(GeometryError, match="fields of view do not overlap"):
+        start_of(fixed, optreg.Image(moving.data, optreg.Grid(SHAPE, far)), "auto")

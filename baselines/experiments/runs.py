@@ -88,7 +88,7 @@ class Runs:
         return record
 
     def register(
-        self, method: Method, fixed: Image, moving: Image, init: str | None = None
+        self, method: Method, fixed: Image, moving: Image, init: str | None = "auto"
     ) -> Found:
         """Register two images: optreg in this process, another method in one of its own.
 
@@ -103,7 +103,7 @@ class Runs:
             return Found(DisplacementField.identity(fixed.grid), None, {})
         if method.script == OWN_SCRIPT:
             return self._own(configuration(**_own_settings(method)), fixed, moving, init)
-        if init is not None:
+        if init not in ("auto", None):
             raise RuntimeError(f"{method.name} has no linear start here")
         return self._other(method, fixed, moving)
 

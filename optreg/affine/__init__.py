@@ -1,6 +1,7 @@
 """Linear starts for images that are not aligned."""
 
 from optreg.affine.align import MODELS, align
+from optreg.affine.apart import lie_apart
 from optreg.affine.fit import fit_linear
 from optreg.affine.lattice import find_foreground
 from optreg.affine.moments import align_moments
@@ -14,5 +15,6 @@ __all__ = [
     "align_moments",
     "find_foreground",
     "fit_linear",
+    "lie_apart",
     "resample_foreground",
 ]

@@ -22,6 +22,11 @@ _STEPS = 40
 """Steps along the longest side of the foreground."""
 _SMOOTHING = 0.5
 """Standard deviation for a voxel of the lattice, in steps, less that of the image's own."""
+_BRIGHTEST = 99.9
+"""Percentile of the foreground above which intensities are cut: in smooth images, what outshines
+all would outshine what is around it."""
+_SAMPLES = 100_000
+"""Voxels that are looked at for it, about."""
 _MARGIN = 2
 """Steps around the foreground, so that background is compared too."""
 DARK = 0.1
@@ -38,13 +43,22 @@ class Foreground:
         The image on the device.
     base : float
         Intensity of the background.
+    top : float
+        Intensity above which few voxels are.
     slices : tuple of slice
-        Smallest box that holds everything else.
+        Smallest box that holds everything but the background.
     """
 
     data: Any
     base: float
+    top: float
     slices: tuple[slice, slice, slice]
+
+    def scaled(self, box: tuple[slice, slice, slice], xp: Any) -> Any:
+        """Part of the image as float32, from 0 (background) to 1."""
+        # Divided before it becomes float32, which does not reach as far as float64.
+        part = xp.minimum(self.data[box], self.top)
+        return ((part - self.base) / (self.top - self.base)).astype(xp.float32)
 
     def step_mm(self, grid: Grid) -> float:
         """Lattice step for this image: a part of its size, but no finer than its voxels."""
@@ -84,7 +98,15 @@ def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
         if len(used) == 0:
             raise InputError(f"{image.name or role}: no foreground to align")
         slices.append(slice(int(used[0]), int(used[-1]) + 1))
-    return Foreground(data, base, (slices[0], slices[1], slices[2]))
+    box = (slices[0], slices[1], slices[2])
+    return Foreground(data, base, _top(data[box], base, backend.xp), box)
+
+
+def _top(part: Any, base: float, xp: Any) -> float:
+    stride = max(1, round((part.size / _SAMPLES) ** (1 / 3)))
+    values = part[::stride, ::stride, ::stride]
+    values = values[values > base]
+    return float(xp.percentile(values, _BRIGHTEST)) if len(values) else float(part.max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +162,7 @@ def make_lattice(image: Image, seen: Foreground, step_mm: float, backend: Backen
         for s, a, n in zip(seen.slices, sigma, image.shape, strict=True)
     )
     wide = (x, y, z)
-    part = seen.data[wide]
-    top = float(part.max())
-    # Divided before it becomes float32, which does not reach as far as float64.
-    part = ((part - seen.base) / (top - seen.base)).astype(xp.float32)
+    part = seen.scaled(wide, xp)
     part = backend.ndimage.gaussian_filter(part, sigma.tolist(), mode="nearest", truncate=3.0)
     grid = seen.grid(image.grid, step_mm)
     in_part = affine_displacement(grid.matrix_to(image.grid.crop(wide)), grid.shape)

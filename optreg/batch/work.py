@@ -151,7 +151,7 @@ class Task:
             result = register(
                 *self._images,
                 config=job.config,
-                init=init,
+                init="auto" if init is None else init,
                 refine=init is not None,
                 device=job.device,
                 threads=job.threads,

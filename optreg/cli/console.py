@@ -91,7 +91,7 @@ class _Interrupt:
     """Whether the user has asked to stop.
 
     Python drops the exception of a signal that arrives inside a callback from a library written in
-    C (a finalizer, a hook of a compiler). It is raised again when progress is made.
+    C (a finalizer, a hook of a compiler), and prints it. It is raised again when progress is made.
     """
 
     asked = False
@@ -106,6 +106,12 @@ class _Interrupt:
         if cls.asked:
             raise KeyboardInterrupt
 
+    @classmethod
+    def report_dropped(cls, dropped: sys.UnraisableHookArgs) -> None:
+        """Print what Python drops, but for an interrupt that is remembered."""
+        if not (cls.asked and isinstance(dropped.exc_value, KeyboardInterrupt)):
+            sys.__unraisablehook__(dropped)
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
@@ -117,11 +123,13 @@ def interruptible() -> Iterator[None]:
     )
     if ours:
         signal.signal(signal.SIGINT, _Interrupt.ask)
+        hook, sys.unraisablehook = sys.unraisablehook, _Interrupt.report_dropped
     try:
         yield
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.unraisablehook = hook
 
 
 def start_logging(args: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "landmark_pair",
     "load_labels",
     "on_grid",
+    "start_of",
 ]
 
 _log = logging.getLogger("optreg")
@@ -98,6 +99,11 @@ def config_of(args: argparse.Namespace) -> RegistrationConfig:
     if args.config:
         return RegistrationConfig.from_toml(args.config)
     return RegistrationConfig.preset(args.preset or "default")
+
+
+def start_of(init: str) -> str | None:
+    """What ``--init`` says, as `optreg.register` takes it."""
+    return None if init == "none" else init
 
 
 def load_labels(path: str | None) -> Image | None:

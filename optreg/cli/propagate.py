@@ -13,7 +13,7 @@ import numpy as np
 from optreg.cli.bids import check_dataset, staged_dataset
 from optreg.cli.console import example, new_parser, print_table, progress
 from optreg.cli.folder import check_folder, staged_folder
-from optreg.cli.inputs import add_engine_options, config_of, load_labels, on_grid
+from optreg.cli.inputs import add_engine_options, config_of, load_labels, on_grid, start_of
 from optreg.cli.outcome import pictures_wanted
 from optreg.errors import ConfigError, InputError
 
@@ -67,9 +67,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     files.add_argument(
         "--init",
+        default="auto",
         metavar="START",
-        help="align each atlas first (without: they are aligned): affine, similarity, rigid, "
-        "translation, moments, or SimpleITK's sitk-affine and so on",
+        help="align each atlas first: affine, similarity, rigid, translation, moments, or "
+        "SimpleITK's sitk-affine and so on; none trusts the headers (without: affine for those "
+        "that lie apart)",
     )
     files.add_argument("--target-labels", metavar="IMAGE", help="true labels: Dice is measured")
     files.add_argument(
@@ -108,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             atlases,
             config=config,
             similarity=args.similarity,
-            init=args.init,
+            init=start_of(args.init),
             device=args.device,
             threads=args.threads,
             keep=Path(args.output) / _KEPT if args.keep else None,

@@ -9,7 +9,7 @@ from typing import Any
 from optreg.cli.bids import registration_dataset
 from optreg.cli.console import example, new_parser, part, progress, require_together
 from optreg.cli.folder import check_folder, staged_folder
-from optreg.cli.inputs import add_engine_options, config_of, load_labels
+from optreg.cli.inputs import add_engine_options, config_of, load_labels, start_of
 from optreg.cli.outcome import judge, pictures_wanted, print_outcome, write_outcome
 from optreg.errors import ConfigError, GeometryError
 
@@ -70,10 +70,12 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--init",
+        default="auto",
         metavar="START",
         help="start from this displacement field or ITK transform, or align first: affine, "
         "similarity, rigid, translation, or moments (centres of mass and extents); sitk-affine "
-        "and so on is SimpleITK's search by mutual information",
+        "and so on is SimpleITK's search by mutual information; none trusts the headers "
+        "(without: affine where the images lie apart)",
     )
     group.add_argument(
         "--refine",
@@ -121,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     from optreg.registration import register
 
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
-    if args.refine and not args.init:
+    if args.refine and args.init in ("auto", "none"):
         raise ConfigError("--refine needs a field to go on from; name it with --init")
     config = config_of(args)
     pictures = pictures_wanted(args.report)
@@ -147,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
             moving,
             config=config,
             similarity=args.similarity,
-            init=args.init,
+            init=start_of(args.init),
             refine=args.refine,
             fixed_mask=args.fixed_mask,
             moving_mask=args.moving_mask,

@@ -20,9 +20,15 @@ _APART = 0.5
 """Foreground Dice under which the search is unlikely to be enough."""
 
 
-def foreground_overlap(fixed: Any, moving: Any) -> float:
-    """Dice coefficient of the foregrounds (> 0)."""
+def foreground_overlap(fixed: Any, moving: Any, regions: tuple[Any, Any] = (None, None)) -> float:
+    """Dice coefficient of the foregrounds (> 0), where both regions count.
+
+    What one image does not show is not missing in the other.
+    """
     f, m = fixed > 0, moving > 0
+    for region in regions:
+        if region is not None:
+            f, m = f & (region > 0), m & (region > 0)
     return 2.0 * float((f & m).sum()) / max(float(f.sum() + m.sum()), 1.0)
 
 
@@ -48,7 +54,7 @@ def search(
     if config.enabled == "off":
         return None
     if config.enabled == "auto":
-        overlap = foreground_overlap(fixed[0], moving[0])
+        overlap = foreground_overlap(fixed[0], moving[0], regions)
         if overlap > _ALIGNED:
             return None
         _log.info("foregrounds overlap by %.2f: discrete search", overlap)

@@ -73,7 +73,7 @@ def propagate(
     preset: str = "default",
     config: RegistrationConfig | None = None,
     similarity: str | None = None,
-    init: str | None = None,
+    init: str | None = "auto",
     device: str = "auto",
     threads: int | None = None,
     keep: str | os.PathLike[str] | None = None,
@@ -97,9 +97,8 @@ def propagate(
         Of the weights.
     preset, config, similarity, device, threads
         As for `optreg.register`.
-    init : {"affine", "similarity", "rigid", "translation", "moments"}, optional
-        How to align each atlas first (or "sitk-affine" and so on, as in `optreg.register`);
-        without it, they are aligned already.
+    init : {"auto", "affine", "similarity", "rigid", "translation", "moments"} or None
+        How to align each atlas first (or "sitk-affine" and so on), as in `optreg.register`.
     keep : path, optional
         Folder that keeps each field as ``NAME/disp.nii.gz`` with a record beside it. What is there,
         whole and made of the same images with the same settings, is not done again.
@@ -122,8 +121,8 @@ def propagate(
     start = time.perf_counter()
     if fusion not in FUSIONS:
         raise ConfigError(f"fusion '{fusion}' does not exist; use {' or '.join(FUSIONS)}")
-    if init is not None and init not in MODELS:
-        raise ConfigError(f"init '{init}' does not exist; use one of {', '.join(MODELS)}")
+    if init not in (None, "auto", *MODELS):
+        raise ConfigError(f"init '{init}' does not exist; use auto or one of {', '.join(MODELS)}")
     config = config or RegistrationConfig.preset(preset)
     if similarity is not None:
         config = replace(config, similarity=similarity)

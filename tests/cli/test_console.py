@@ -73,3 +73,25 @@ def test_interrupt_that_is_swallowed_comes_back(stream, monkeypatch, interrupts)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with console.interruptible(), console.progress(quiet=False) as report:
         report("another run", 0.5)
+
+
+def test_interrupt_that_python_drops_is_not_printed(capsys, interrupts):
+    class Dropped:
+        def __init__(self, error):
+            self.error = error
+
+        def __del__(self):
+            if self.error is None:
+                signal.raise_signal(signal.SIGINT)
+            else:
+                raise self.error
+
+    hook = sys.unraisablehook
+    with console.interruptible(), console.progress(quiet=True) as report:
+        Dropped(None)
+        assert capsys.readouterr().err == ""
+        Dropped(ValueError("of another kind"))
+        assert "ValueError: of another kind" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            report("refine", 0.5)
+    assert sys.unraisablehook is hook
