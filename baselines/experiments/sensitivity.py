@@ -123,10 +123,10 @@ CHANGES: dict[str, Change] = {
     "shifted by 20 mm": _away(0.0, 20.0),
     "origin lost": lambda fixed, moving: Case(fixed, *p.without_origin(moving)),
     "as it comes + affine": _away(0.0, 0.0, "affine"),
-    "rotated by 10 degrees, --init none": _away(10.0, 0.0, None),
-    "rotated by 20 degrees, --init none": _away(20.0, 0.0, None),
-    "shifted by 10 mm, --init none": _away(0.0, 10.0, None),
-    "shifted by 20 mm, --init none": _away(0.0, 20.0, None),
+    "rotated by 10 degrees (not aligned)": _away(10.0, 0.0, None),
+    "rotated by 20 degrees (not aligned)": _away(20.0, 0.0, None),
+    "shifted by 10 mm (not aligned)": _away(0.0, 10.0, None),
+    "shifted by 20 mm (not aligned)": _away(0.0, 20.0, None),
 }
 
 
