@@ -91,9 +91,11 @@ def _decided(inputs: Inputs, backend: Backend) -> Initial | None:
         return None
     check_overlap(inputs.fixed[0], inputs.moving[0])
     inputs = _in_order(inputs)
-    if not affine.lie_apart(inputs.fixed[0], inputs.moving[0], backend):
+    fixed, moving = inputs.fixed[0], inputs.moving[0]
+    if not affine.lie_apart(fixed, moving, backend):
         return None
-    _log.warning("the images lie apart: they are aligned first (init %s)", _AUTO_MODEL)
+    names = moving.name or "moving", fixed.name or "fixed"
+    _log.warning("%s: lies apart from %s and is aligned first (init %s)", *names, _AUTO_MODEL)
     return _AUTO_MODEL
 
 

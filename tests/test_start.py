@@ -108,7 +108,7 @@ def test_every_channel_and_the_masks_take_part(images, monkeypatch):
 def test_images_that_lie_apart_are_aligned(images, caplog):
     found = matrix_of(start_of(*images, "auto"))
     np.testing.assert_array_equal(found, matrix_of(start_of(*images, "affine")))
-    assert "lie apart: they are aligned first (init affine)" in caplog.text
+    assert "moving: lies apart from fixed and is aligned first (init affine)" in caplog.text
 
 
 def test_images_in_place_stay_where_they_are(pair):

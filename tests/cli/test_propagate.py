@@ -106,6 +106,7 @@ def test_a_run_that_was_stopped_goes_on(people, options, tmp_path, succeeds, fai
 
     monkeypatch.setattr(pipeline, "register", stopped)
     given = {**options, "atlases": people / "atlases.csv", "output": tmp_path / "out"}
+    given["init"] = "none"
     assert "interrupted" in fails(130, "propagate", "--keep", **given)
     assert os.listdir(tmp_path / "out") == ["atlases"]
     said = succeeds("propagate", "--keep", **given)

@@ -117,14 +117,17 @@ def test_a_field_can_be_refined(pair, files, tmp_path, succeeds, fails):
     assert np.linalg.norm(found - truth, axis=0)[inside].mean() < 0.3
 
 
-def test_init_can_align_first(pair, blobs, tmp_path, succeeds):
+@pytest.mark.parametrize(
+    ("words", "aligned"), [(["--init", "rigid"], True), ([], True), (["--init", "none"], False)]
+)
+def test_images_can_be_aligned_first(words, aligned, pair, blobs, tmp_path, succeeds):
     header = blobs.grid.affine.copy()
     header[:3, 3] += [30.0, -25, 20]
     pair["moving"] = tmp_path / "away.nii.gz"
     save_image(pair["moving"], blobs.data, Grid(blobs.shape, header))
-    succeeds("register", "--no-report", "--quiet", "--init", "rigid", **pair, output=tmp_path / "a")
+    succeeds("register", "--no-report", "--quiet", *words, **pair, output=tmp_path / "a")
     fixed, warped = (load_image(p).data for p in (pair["fixed"], tmp_path / "a" / "warped.nii.gz"))
-    assert np.corrcoef(fixed.ravel(), warped.ravel())[0, 1] > 0.95
+    assert (np.corrcoef(fixed.ravel(), warped.ravel())[0, 1] > 0.95) == aligned
 
 
 def test_strict_grid_refuses_another_grid(pair, blobs, tmp_path, fails):

@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from optreg.config import DiscreteConfig
+from optreg.discrete import search
 from optreg.discrete.consistency import make_consistent, to_full_resolution, without_folds
 from optreg.discrete.cost_volume import confidence
 from optreg.discrete.coupled_convex import search_grid, solve_discrete
@@ -175,3 +176,24 @@ def test_folds_are_smoothed_away():
     assert BACKEND.kernels.minimum_determinant(without_folds(folded, 2.0, BACKEND)).min() > 0.1
     fine = (0.02 * folded / 20).astype(np.float32)
     assert without_folds(fine, 2.0, BACKEND) is fine
+
+
+def test_searches_where_foregrounds_hardly_overlap():
+    config = DiscreteConfig(radius=2)
+    assert search([FIXED], [FIXED], config, BACKEND) is None
+    apart = np.roll(FIXED, 8, axis=1)
+    found, _ = search([FIXED], [apart], config, BACKEND)
+    assert 4 < found[1][HEAD].mean() < 12
+    off = DiscreteConfig(enabled="off")
+    assert search([FIXED], [apart], off, BACKEND) is None
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_what_an_image_does_not_show_is_not_missed(who):
+    """A field of view that ends in the object, or a mask, is no reason to search."""
+    images, regions = [FIXED, FIXED], [None, None]
+    shown = np.zeros(SHAPE, np.float32)
+    shown[:, :40] = 1
+    images[who], regions[who] = FIXED * shown, shown
+    assert search(images[:1], images[1:], DiscreteConfig(), BACKEND, tuple(regions)) is None
+    assert search(images[:1], images[1:], DiscreteConfig(radius=1), BACKEND) is not None
