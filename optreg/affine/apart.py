@@ -26,6 +26,8 @@ _ITERATIONS, _TOLERANCE_STEPS = 10, 0.01
 _FAR_STEPS = 0.4
 """Motion that is worth an alignment, in steps. Brains of two people that are affinely aligned seem
 to have moved by up to 0.25 in one contrast and 0.45 in two."""
+_FAR_VOX = 2.0
+"""The same at least in voxels of the fixed image: less is next to nothing on coarse levels."""
 _EXPLAINED = 0.5
 """Part of the moving variance that the fixed image has to explain for the motion to be believed."""
 _OVERLAP = 0.5
@@ -71,7 +73,8 @@ def lie_apart(fixed: Image, moving: Image, backend: Backend | None = None) -> bo
     moved = points @ (matrix - still)[:3, :3].T + (matrix - still)[:3, 3]
     motion_mm = float(np.sqrt((moved**2).sum(axis=1).mean()))
     _log.info("the images lie %.1f mm apart, as far as a rigid motion tells", motion_mm)
-    return bool(motion_mm > _FAR_STEPS * step_mm and value < 1 - _EXPLAINED)
+    far_mm = max(_FAR_STEPS * step_mm, _FAR_VOX * float(fixed.grid.spacing.min()))
+    return bool(motion_mm > far_mm and value < 1 - _EXPLAINED)
 
 
 def _overlap(fixed: Lattice, moving: Any, known: Any, backend: Backend) -> float:
