@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optreg.config import PreprocessConfig
-from optreg.preprocess import Box, foreground_box, normalize
+from optreg.preprocess import Box, find_intensities, foreground_box, normalize
 
 
 @pytest.mark.parametrize("starts", [(3, 0, 5), (0, 0, 0), (2, 4, 6)])
@@ -47,3 +47,34 @@ def test_normalization_ignores_scaling(factor):
     plain = normalize(volume, PreprocessConfig())
     assert plain.min() == 0 and plain.max() == 1
     assert np.allclose(normalize(factor * volume, PreprocessConfig()), plain, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_foreground_is_above_zero(dtype):
+    data = np.zeros((12, 12, 12), dtype)
+    data[3:9, 3:9, 3:9] = np.random.default_rng(0).integers(20, 120, (6, 6, 6))
+    base, floor, top = find_intensities(data, 99.0)
+    assert base == 0 and 0 < floor < 20
+    assert top == pytest.approx(np.percentile(data[data > 0], 99))
+    assert find_intensities(data, 99.0, step=2).top == pytest.approx(top, rel=0.05)
+
+
+def test_traces_of_an_interpolation_are_background():
+    rng = np.random.default_rng(1)
+    clean = np.zeros((16, 16, 16))
+    clean[4:12, 4:12, 4:12] = rng.uniform(0.2, 1, (8, 8, 8))
+    traces = clean + (clean == 0) * 10.0 ** rng.uniform(-40, -5, clean.shape)
+    below = traces - (clean == 0) * rng.uniform(0, 0.05, clean.shape)
+    expected = normalize(clean, PreprocessConfig())
+    for spoiled in (traces, below):
+        found = normalize(spoiled, PreprocessConfig())
+        assert np.array_equal(found > 0, clean > 0)
+        assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_far_below_zero_is_the_background():
+    hounsfield = np.full((12, 12, 12), -1000.0)
+    hounsfield[3:9, 3:9, 3:9] = np.random.default_rng(2).uniform(-100, 1500, (6, 6, 6))
+    found = normalize(hounsfield, PreprocessConfig())
+    assert np.array_equal(found > 0, hounsfield > -1000)
+    assert find_intensities(hounsfield - 2000, 99.0).base == -3000

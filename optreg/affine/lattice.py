@@ -13,7 +13,7 @@ from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.kernels import Backend
-from optreg.preprocess import normalize
+from optreg.preprocess import find_intensities, normalize
 from optreg.transform.sampling import affine_displacement, outside
 
 __all__ = ["DARK", "Foreground", "Lattice", "find_foreground", "make_lattice"]
@@ -82,7 +82,7 @@ class Foreground:
 
 
 def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
-    """Foreground of an image: above 0, or above the smallest value where there are negative ones.
+    """Foreground of an image, as `optreg.preprocess.find_intensities` has it.
 
     Raises
     ------
@@ -90,23 +90,16 @@ def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
         There is none.
     """
     data = backend.asarray(image.data)
-    base = min(float(data.min()), 0.0)
-    mask = data > base
+    step = max(1, round((data.size / _SAMPLES) ** (1 / 3)))
+    base, floor, top = find_intensities(data, _BRIGHTEST, backend.xp, step=step)
+    mask = data > floor
     slices = []
     for axis in range(3):
         used = backend.xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         if len(used) == 0:
             raise InputError(f"{image.name or role}: no foreground to align")
         slices.append(slice(int(used[0]), int(used[-1]) + 1))
-    box = (slices[0], slices[1], slices[2])
-    return Foreground(data, base, _top(data[box], base, backend.xp), box)
-
-
-def _top(part: Any, base: float, xp: Any) -> float:
-    stride = max(1, round((part.size / _SAMPLES) ** (1 / 3)))
-    values = part[::stride, ::stride, ::stride]
-    values = values[values > base]
-    return float(xp.percentile(values, _BRIGHTEST)) if len(values) else float(part.max())
+    return Foreground(data, base, top, (slices[0], slices[1], slices[2]))
 
 
 @dataclass(frozen=True, eq=False)

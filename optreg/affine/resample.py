@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from optreg.image import Image
+from optreg.preprocess import find_intensities
 from optreg.transform import DisplacementField
 from optreg.transform.sampling import map_field
 
@@ -32,8 +33,7 @@ def resample_foreground(image: Image, field: DisplacementField) -> Image:
     Parameters
     ----------
     image : Image
-        On any grid of the moving world; its background is 0, or the smallest value where there are
-        negative ones.
+        On any grid of the moving world.
     field : DisplacementField
         From the fixed to the moving world.
 
@@ -42,8 +42,9 @@ def resample_foreground(image: Image, field: DisplacementField) -> Image:
     Image
         float32 on the fixed grid, above the background, which is 0.
     """
-    base = min(float(image.data.min()), 0.0)
-    above = (image.data.astype(np.float64) - base).astype(np.float32)
+    base, floor, _ = find_intensities(image.data, 99.0)
+    above = np.where(image.data > floor, image.data.astype(np.float64) - base, 0.0)
+    above = above.astype(np.float32)
     share = field.apply(Image((above > 0).astype(np.float32), image.grid), "linear").data
     inside = np.nonzero(share > 0.5)
     data = np.zeros(share.shape, np.float32)

@@ -125,6 +125,15 @@ def test_a_voxel_that_outshines_all_changes_nothing_far_from_it(head, deformed, 
     assert apart.mean() < 0.01 and np.quantile(apart, 0.99) < 0.06 and apart.max() < 0.5
 
 
+@pytest.mark.parametrize("least", [0.0, -1e-16, -0.04])
+def test_traces_of_an_interpolation_change_nothing(least, head, deformed, expected):
+    """Resampled images have tiny values, and negative ones, where there was nothing."""
+    rng = np.random.default_rng(0)
+    traces = 10.0 ** rng.uniform(-40, -6, head.shape) + rng.uniform(least, 0, head.shape)
+    data = np.where(deformed.data > 0, deformed.data, traces).astype(np.float32)
+    assert np.abs(registered(head, Image(data, head.grid)) - expected).max() < 0.01
+
+
 def test_more_than_float32_holds_is_refused(head, deformed):
     for factor in (1e300, -1e300):
         data = deformed.data.astype(np.float64) * factor
