@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from optreg.errors import InputError
 from optreg.image import Image
+from optreg.preprocess import find_intensities
 from optreg.transform import Affine
 
 __all__ = ["align_moments"]
@@ -14,7 +15,8 @@ __all__ = ["align_moments"]
 
 def _moments(image: Image, role: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centre and per-axis spread (RAS mm) of the foreground; intensities take no part."""
-    index = np.argwhere(np.asarray(image.data) > 0)
+    data = np.asarray(image.data)
+    index = np.argwhere(data > find_intensities(data, 99.0).floor)
     if len(index) < 2:
         raise InputError(f"{image.name or role}: no foreground to take moments of")
     world = image.grid.voxel_to_world(index)
@@ -24,7 +26,7 @@ def _moments(image: Image, role: str) -> tuple[NDArray[np.float64], NDArray[np.f
 def align_moments(fixed: Image, moving: Image, scale: bool = True) -> Affine:
     """Affine from the fixed to the moving world that matches centre and extent of the foregrounds.
 
-    Only the shape of the foreground (> 0) counts, so the contrasts may differ.
+    Only the shape of the foreground counts, so the contrasts may differ.
 
     Parameters
     ----------

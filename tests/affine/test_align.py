@@ -237,3 +237,12 @@ def test_noise_in_the_background(blobs, map_about, moved_by, error_mm, rng):
         noise = np.abs(0.03 * rng.standard_normal(image.shape))
         pair.append(Image(ndimage.gaussian_filter(image.data, 0.3) + noise, image.grid))
     assert error_mm(align(*pair, model="rigid"), truth) < 0.5
+
+
+@pytest.mark.parametrize("model", ["moments", "rigid"])
+def test_traces_in_the_background_do_not_count(model, blobs, map_about, moved_by, error_mm):
+    moving = moved_by(map_about([0, 0, 0], [6.0, -4, 8]))
+    traces = np.random.default_rng(0).uniform(-1e-2, 1e-5, moving.shape)
+    spoiled = Image(np.where(moving.data > 0, moving.data, traces), moving.grid)
+    found, expected = (align(blobs, image, model=model) for image in (spoiled, moving))
+    assert error_mm(found, expected) < 0.02
