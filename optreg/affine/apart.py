@@ -95,7 +95,11 @@ def _lattice(image: Image, seen: Foreground, step_mm: float, backend: Backend) -
     for used, n in zip(seen.slices, image.shape, strict=True):
         # Wide enough that what ends at the foreground does not look like a field of view that does.
         start, stop = max(used.start - 2 * block, 0), min(used.stop + 2 * block, n)
-        part.append(slice(start, stop - (stop - start) % block))
+        rest = (stop - start) % block
+        # Taken off where there is a margin.
+        part.append(
+            slice(start + rest, stop) if 0 < start and stop == n else slice(start, stop - rest)
+        )
     data = seen.scaled((part[0], part[1], part[2]), xp)
     for _ in range(block.bit_length() - 1):
         data = backend.kernels.downsample(xp.ascontiguousarray(data))

@@ -123,3 +123,13 @@ def test_devices_agree(blobs, map_about, moved_by, size_mm):
     for share in (0.01, 0.08):
         moving = moved_by(map_about([3, 0, 0], share * size_mm * WAY))
         assert lie_apart(blobs, moving, backend) is lie_apart(blobs, moving) is (share > 0.05)
+
+
+@pytest.mark.parametrize("place", [np.s_[:3], np.s_[-3:]])
+def test_foreground_at_the_border(place):
+    """What is averaged in blocks is not lost where the blocks do not fit."""
+    data = np.zeros((101, 180, 180), np.float32)
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((3, 170, 170)), 3)
+    data[place, 5:175, 5:175] = texture - 1.5 * texture.min()
+    image = Image(data, Grid.identity(data.shape))
+    assert lie_apart(image, image) is False
