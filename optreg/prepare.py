@@ -15,8 +15,9 @@ from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.inputs import Inputs
+from optreg.intensities import find_intensities
 from optreg.kernels import Backend
-from optreg.preprocess import Box, check_overlap, find_intensities, foreground_box, normalize
+from optreg.preprocess import Box, check_overlap, foreground_box, normalize
 from optreg.transform import DisplacementField
 from optreg.transform.sampling import map_field, outside
 
@@ -219,6 +220,6 @@ def _seen(image: Image, grid: Grid, start: DisplacementField | None) -> NDArray[
 def _is_cut(image: Image) -> bool:
     """Whether a face of the field of view goes through the foreground."""
     data = np.asarray(image.data)
-    floor = find_intensities(data, 99.0).floor
+    floor = find_intensities(data).floor
     faces = [data.take(end, axis) for axis in range(3) for end in (0, -1)]
     return any(float((face > floor).mean()) > _CUT for face in faces)

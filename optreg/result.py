@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from optreg.config import RegistrationConfig
 from optreg.image import Image
+from optreg.intensities import foreground
 from optreg.kernels import Backend
 from optreg.transform import DisplacementField
 from optreg.transform.sampling import outside
@@ -84,7 +85,7 @@ class Registration:
         backend: Backend,
     ) -> Registration:
         """Result of the final fields (on the device), with the quality measured on them."""
-        quality = _quality(*fields, np.asarray(fixed.data) > 0, backend)
+        quality = _quality(*fields, foreground(np.asarray(fixed.data)), backend)
         quality["repaired_voxels"] = float(repaired_voxels)
         if history:
             finest = history[-1]["level"]

@@ -24,7 +24,9 @@ LONGEST_FUNCTION = 60
 
 # Imports go one way. A part is a module or folder directly below optreg/; a part may always import
 # from itself. Left: who imports, right: whom it may import.
-FOUNDATION = {"errors", "settings", "config", "grid", "image", "kernels", "transform"}
+FOUNDATION = {
+    "errors", "settings", "config", "grid", "image", "intensities", "kernels", "transform",
+}  # fmt: skip
 STAGES = {"preprocess", "pyramid", "features", "affine", "discrete", "continuous"}
 WHOLE = {
     "inputs",
@@ -57,6 +59,7 @@ ALLOWED = {
     "grid": {"errors"},
     "kernels": {"errors"},
     "image": {"errors", "grid"},
+    "intensities": set(),
     "transform": {"errors", "grid", "image", "kernels"},
     **dict.fromkeys(STAGES, FOUNDATION | STAGES),
     "io": {"errors", "grid", "image", "kernels", "transform"},

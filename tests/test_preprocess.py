@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optreg.config import PreprocessConfig
-from optreg.preprocess import Box, find_intensities, foreground_box, normalize
+from optreg.preprocess import Box, foreground_box, foreground_overlap, normalize
 
 
 @pytest.mark.parametrize("starts", [(3, 0, 5), (0, 0, 0), (2, 4, 6)])
@@ -49,16 +49,6 @@ def test_normalization_ignores_scaling(factor):
     assert np.allclose(normalize(factor * volume, PreprocessConfig()), plain, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
-def test_foreground_is_above_zero(dtype):
-    data = np.zeros((12, 12, 12), dtype)
-    data[3:9, 3:9, 3:9] = np.random.default_rng(0).integers(20, 120, (6, 6, 6))
-    base, floor, top = find_intensities(data, 99.0)
-    assert base == 0 and 0 < floor < 20
-    assert top == pytest.approx(np.percentile(data[data > 0], 99))
-    assert find_intensities(data, 99.0, step=2).top == pytest.approx(top, rel=0.05)
-
-
 def test_traces_of_an_interpolation_are_background():
     rng = np.random.default_rng(1)
     clean = np.zeros((16, 16, 16))
@@ -77,4 +67,14 @@ def test_far_below_zero_is_the_background():
     hounsfield[3:9, 3:9, 3:9] = np.random.default_rng(2).uniform(-100, 1500, (6, 6, 6))
     found = normalize(hounsfield, PreprocessConfig())
     assert np.array_equal(found > 0, hounsfield > -1000)
-    assert find_intensities(hounsfield - 2000, 99.0).base == -3000
+
+
+def test_overlap_counts_where_both_are_known():
+    fixed, moving = np.zeros((2, 10, 10, 10), np.float32)
+    fixed[:6], moving[4:] = 1, 1
+    assert foreground_overlap(fixed, moving) == pytest.approx(2 * 2 / 12)
+    known = np.zeros_like(fixed)
+    known[4:] = 0.5
+    assert foreground_overlap(fixed, moving, (None, known)) == pytest.approx(2 * 2 / 8)
+    assert foreground_overlap(fixed, moving, (fixed, known)) == 1
+    assert foreground_overlap(0 * fixed, moving) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from optreg.affine.objective import Objective
 from optreg.affine.search import generators, minimize
 from optreg.image import Image
 from optreg.kernels import Backend, get_backend
+from optreg.preprocess import foreground_overlap
 
 __all__ = ["lie_apart"]
 
@@ -63,7 +63,8 @@ def lie_apart(fixed: Image, moving: Image, backend: Backend | None = None) -> bo
     objective = Objective(CorrelationRatio(here, backend), here, there, centre, backend)
     still = np.eye(4)
     still[:3, 3] = centre
-    overlap = _overlap(here, *objective.sample(still), backend)
+    met, known = objective.sample(still)
+    overlap = foreground_overlap(here.bright(), met > DARK, (here.known > 0.5, known > 0.5))
     if overlap < _OVERLAP:
         _log.info("foregrounds overlap by %.2f only: the images lie apart", overlap)
         return True
@@ -75,14 +76,6 @@ def lie_apart(fixed: Image, moving: Image, backend: Backend | None = None) -> bo
     _log.info("the images lie %.1f mm apart, as far as a rigid motion tells", motion_mm)
     far_mm = max(_FAR_STEPS * step_mm, _FAR_VOX * float(fixed.grid.spacing.min()))
     return bool(motion_mm > far_mm and value < 1 - _EXPLAINED)
-
-
-def _overlap(fixed: Lattice, moving: Any, known: Any, backend: Backend) -> float:
-    """Dice coefficient of the foregrounds where both images are known."""
-    both = (fixed.known > 0.5) & (known > 0.5)
-    here, there = fixed.bright() & both, (moving > DARK) & both
-    total = float(here.sum()) + float(there.sum())
-    return 2.0 * float((here & there).sum()) / max(total, 1.0)
 
 
 def _lattice(image: Image, seen: Foreground, step_mm: float, backend: Backend) -> Lattice:

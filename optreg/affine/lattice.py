@@ -12,8 +12,9 @@ from optreg.config import PreprocessConfig
 from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.image import Image
+from optreg.intensities import find_intensities
 from optreg.kernels import Backend
-from optreg.preprocess import find_intensities, normalize
+from optreg.preprocess import normalize
 from optreg.transform.sampling import affine_displacement, outside
 
 __all__ = ["DARK", "Foreground", "Lattice", "find_foreground", "make_lattice"]
@@ -56,9 +57,13 @@ class Foreground:
 
     def scaled(self, box: tuple[slice, slice, slice], xp: Any) -> Any:
         """Part of the image as float32, from 0 (background) to 1."""
-        # Divided before it becomes float32, which does not reach as far as float64.
-        part = xp.minimum(self.data[box], self.top)
-        return ((part - self.base) / (self.top - self.base)).astype(xp.float32)
+        part = self.data[box]
+        # Divided before it becomes float32 where that does not hold all of its values.
+        part = part.astype(np.result_type(part.dtype, np.float32))
+        xp.minimum(part, self.top, out=part)
+        part -= self.base
+        part /= self.top - self.base
+        return part.astype(xp.float32, copy=False)
 
     def step_mm(self, grid: Grid) -> float:
         """Lattice step for this image: a part of its size, but no finer than its voxels."""
@@ -82,7 +87,7 @@ class Foreground:
 
 
 def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
-    """Foreground of an image, as `optreg.preprocess.find_intensities` has it.
+    """Foreground of an image, as `optreg.intensities` has it.
 
     Raises
     ------

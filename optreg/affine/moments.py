@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from optreg.errors import InputError
 from optreg.image import Image
-from optreg.preprocess import find_intensities
+from optreg.intensities import foreground
 from optreg.transform import Affine
 
 __all__ = ["align_moments"]
@@ -15,8 +15,7 @@ __all__ = ["align_moments"]
 
 def _moments(image: Image, role: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centre and per-axis spread (RAS mm) of the foreground; intensities take no part."""
-    data = np.asarray(image.data)
-    index = np.argwhere(data > find_intensities(data, 99.0).floor)
+    index = np.argwhere(foreground(np.asarray(image.data)))
     if len(index) < 2:
         raise InputError(f"{image.name or role}: no foreground to take moments of")
     world = image.grid.voxel_to_world(index)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from optreg.image import Image
-from optreg.preprocess import find_intensities
+from optreg.intensities import find_intensities
 from optreg.transform import DisplacementField
 from optreg.transform.sampling import map_field
 
@@ -42,7 +42,7 @@ def resample_foreground(image: Image, field: DisplacementField) -> Image:
     Image
         float32 on the fixed grid, above the background, which is 0.
     """
-    base, floor, _ = find_intensities(image.data, 99.0)
+    base, floor, _ = find_intensities(image.data)
     above = np.where(image.data > floor, image.data.astype(np.float64) - base, 0.0)
     above = above.astype(np.float32)
     share = field.apply(Image((above > 0).astype(np.float32), image.grid), "linear").data

@@ -10,6 +10,7 @@ import numpy as np
 
 from optreg.errors import InputError
 from optreg.grid import Grid
+from optreg.intensities import foreground
 from optreg.io import load_image, read_field, read_landmarks
 from optreg.io.datasets import ImagePair
 from optreg.metrics import evaluate, local_correlation, tre_labels, tre_points
@@ -101,7 +102,7 @@ def _scored(case: Case) -> dict[str, Any]:
     if case.similarity:
         moving = load_image(case.pair.moving, nan_to=0.0)
         warped = DisplacementField(field.disp, fixed.grid, moving.grid).apply(moving, "linear")
-        numbers["similarity"] = local_correlation(fixed.data, warped.data, fixed.data > 0)
+        numbers["similarity"] = local_correlation(fixed.data, warped.data, foreground(fixed.data))
     return numbers | _landmark_errors(case, field.disp, fixed.grid)
 
 

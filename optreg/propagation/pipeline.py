@@ -18,6 +18,7 @@ from optreg.config import RegistrationConfig
 from optreg.errors import ConfigError, InputError
 from optreg.image import Image
 from optreg.inputs import ImageLike, as_image
+from optreg.intensities import foreground
 from optreg.kernels import thread_limit
 from optreg.metrics import as_label_map
 from optreg.propagation.fusion import (
@@ -143,7 +144,7 @@ def propagate(
     began = time.perf_counter()
     maps, weights = [b.labels for b in brought], [b.weight for b in brought if b.weight is not None]
     fused = fuse(maps, weights or None, how.get("own_factor"))
-    _judge(brought, fused.labels, engine.target.data > 0)
+    _judge(brought, fused.labels, foreground(engine.target.data))
     timings = {"fuse": time.perf_counter() - began, "total": time.perf_counter() - start}
     return LabelFusion(
         target=engine.target,
