@@ -71,7 +71,7 @@ def channels(
     even = [even_out(v, s, backend) for v, s in zip((fixed, moving), seen, strict=True)]
     counted = [_seen(v, r) for v, r in zip(even, regions, strict=True)]
     if similarity == "tissue" and near is not None:
-        centres = class_centres(counted[0], xp)
+        centres = class_centres(counted[0], backend)
         maps = class_maps(even[0], centres, _PREDICTABLE * sharpness, xp)
         ours = xp.stack([even[0], maps[_MIDDLE], maps[_BRIGHT]])
         theirs = predicted(
@@ -80,9 +80,9 @@ def channels(
         ours[0] = fixed
         return ours, theirs
     if similarity == "lncc":
-        pair = paired_centres(counted[0], counted[1], xp)
+        pair = paired_centres(counted[0], counted[1], backend)
     else:
-        pair = class_centres(counted[0], xp), class_centres(counted[1], xp)
+        pair = class_centres(counted[0], backend), class_centres(counted[1], backend)
     maps = [class_maps(v, c, sharpness, xp) for v, c in zip(even, pair, strict=True)]
     order = [0, 1, 2]
     if similarity == "tissue":

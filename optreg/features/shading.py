@@ -51,7 +51,7 @@ def even_out(volume: Any, seen: Any, backend: Backend) -> Any:
     sigma = max(_EXTENT * max(volume.shape), _LEAST_VOX) / _STRIDE
     even = sparse
     for _ in range(_ROUNDS):
-        centres = class_centres(even, xp)
+        centres = class_centres(even, backend)
         expected = lookup(even, centres @ posterior_table(centres, _SOFT), xp)
         found, wanted = k.gaussian_filter(xp.stack([sparse, expected]), sigma)
         gain = xp.clip((found + 1e-3) / (wanted + 1e-3), 1 / _LARGEST, _LARGEST)

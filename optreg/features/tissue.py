@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from optreg.kernels import Backend
+
 __all__ = [
     "VALUES",
     "bins",
@@ -32,15 +34,15 @@ VALUES = np.arange(_BINS) / (_BINS - 1)
 _CLASSES = 3
 
 
-def class_centres(volume: Any, xp: Any = np) -> np.ndarray:
+def class_centres(volume: Any, backend: Backend) -> np.ndarray:
     """Centres of three intensity classes of the foreground (> 0) of a volume in 0..1, ascending.
 
     k-means on the histogram from fixed quantiles: deterministic and independent of voxel order.
     """
-    return _centres(_histogram(volume, xp))
+    return _centres(_histogram(volume, backend))
 
 
-def paired_centres(fixed: Any, moving: Any, xp: Any = np) -> tuple[np.ndarray, np.ndarray]:
+def paired_centres(fixed: Any, moving: Any, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
     """Centres of the classes of two volumes (0..1) of one object in one contrast, each ascending.
 
     Both are taken where both have foreground (> 0): what only one of them shows, such as a rim
@@ -52,8 +54,8 @@ def paired_centres(fixed: Any, moving: Any, xp: Any = np) -> tuple[np.ndarray, n
     """
     both = (fixed > 0) & (moving > 0)
     if not bool(both.any()):
-        return class_centres(fixed, xp), class_centres(moving, xp)
-    counts = [_histogram(volume * both, xp) for volume in (fixed, moving)]
+        return class_centres(fixed, backend), class_centres(moving, backend)
+    counts = [_histogram(volume * both, backend) for volume in (fixed, moving)]
     points = np.stack([np.interp(VALUES, np.cumsum(c) / c.sum(), VALUES) for c in counts])
     shared = _lloyd(points, np.ones(_BINS))
     first, second = (
@@ -67,10 +69,11 @@ def bins(volume: Any, xp: Any) -> Any:
     return (volume * (_BINS - 1)).astype(xp.int32)
 
 
-def _histogram(volume: Any, xp: Any) -> np.ndarray:
+def _histogram(volume: Any, backend: Backend) -> np.ndarray:
     """Number of foreground voxels at each of the intensities."""
-    counts = xp.bincount(bins(volume[volume > 0], xp), minlength=_BINS)
-    return np.asarray(counts.get() if hasattr(counts, "get") else counts, np.float64)
+    found = bins(volume[volume > 0], backend.xp)
+    counts = backend.asnumpy(backend.xp.bincount(found, minlength=_BINS))
+    return np.asarray(counts, np.float64)
 
 
 def _centres(counts: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The CUDA kernels as C++ on the CPU: the same text, the same launches, NumPy arrays."""
+"""The CUDA kernels as C++ on the CPU: the same text, the same launches, arrays as strict."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import contextlib
 import ctypes
 import shutil
 import subprocess
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
 
+import device_arrays
 import numpy as np
 import pytest
-import scipy.ndimage
+from device_arrays import DeviceArray
 
 from optreg.errors import DeviceError
 from optreg.kernels import Backend, get_backend
 from optreg.kernels.gpu import Engine, bind
+from optreg.kernels.gpu.device import to_device
 from optreg.kernels.gpu.source import parameters, read_source
 
 _HEADER = Path(__file__).with_name("cuda_host.h")
@@ -55,7 +57,7 @@ def function(name):
 
     def run(grid, block, args):
         held = [
-            ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else np.array(a)
+            ctypes.c_void_p(a.held.ctypes.data) if isinstance(a, DeviceArray) else np.array(a)
             for a in args
         ]
         pointers = [
@@ -70,14 +72,14 @@ def function(name):
 
 
 def backend() -> Backend:
-    """Backend "cuda-host": NumPy for `xp`, the CUDA kernels for the rest."""
+    """Backend "cuda-host": what stands for CuPy as `xp`, the CUDA kernels for the rest."""
     return Backend(
         "cuda-host",
-        np,
-        scipy.ndimage,
-        bind(Engine(np, function)),
-        np.ascontiguousarray,
-        np.asarray,
+        device_arrays.xp,
+        device_arrays.ndimage,
+        bind(Engine(device_arrays.xp, function)),
+        partial(to_device, xp=device_arrays.xp),
+        device_arrays.asnumpy,
         lambda: None,
         contextlib.nullcontext,
         lambda count: None,

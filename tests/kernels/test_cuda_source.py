@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from device_arrays import FUNCTIONS
 
 from optreg.errors import DeviceError
 from optreg.kernels.gpu import Engine
@@ -107,3 +108,8 @@ def test_all_arguments_are_needed(engine, launches):
 def test_too_many_threads_are_refused(engine):
     with pytest.raises(DeviceError, match="too many"):
         engine.launch("scatter", 2**31)
+
+
+def test_cupy_has_what_is_used_of_it():
+    cupy = pytest.importorskip("cupy")  # it can be imported without a GPU
+    assert [name for name in FUNCTIONS if not callable(getattr(cupy, name, None))] == []

@@ -67,8 +67,9 @@ def test_memory_is_what_was_asked_for(cuda_host_backend, similarity, channels, s
     config = replace(config, structure_iterations=(0, 1, 0))
     terms = continuous.plan([similarity], [channels], config)
     backend = replace(cuda_host_backend, require=asked.append)
+    fixed, moving = map(backend.asarray, volumes)
     tracemalloc.start()
-    continuous.refine(*volumes, terms, config, backend)
+    continuous.refine(fixed, moving, terms, config, backend)
     peak = tracemalloc.get_traced_memory()[1] + volumes.nbytes
     tracemalloc.stop()
     assert 0.6 * asked[0] < peak < asked[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from optreg.kernels import Backend
 from optreg.kernels.gpu import Engine, bind
 from optreg.kernels.gpu.source import read_source
 
-__all__ = ["cuda_backend", "describe"]
+__all__ = ["cuda_backend", "describe", "to_device"]
 
 _INSTEAD = "or use --device cpu"
 
@@ -36,11 +36,11 @@ def _import_cupy(device: str) -> Any:
     return cupy
 
 
-def _known(array: Any) -> Any:
-    """Array with a data type that CuPy has: no foreign byte order, no long double."""
+def to_device(array: Any, xp: Any) -> Any:
+    """C-contiguous array of CuPy, which has no foreign byte orders and no long double."""
     if isinstance(array, np.ndarray) and not (array.dtype.isnative and array.itemsize <= 8):
-        return array.astype(np.float64)
-    return array
+        array = array.astype(np.float64)
+    return xp.ascontiguousarray(xp.asarray(array))
 
 
 def _count(cupy: Any, device: str) -> int:
@@ -103,7 +103,7 @@ def cuda_backend(index: int = 0) -> Backend:
         cupy,
         cupyx.scipy.ndimage,
         bind(Engine(cupy, lambda kernel: module().get_function(kernel))),
-        lambda array: cupy.ascontiguousarray(cupy.asarray(_known(array))),
+        partial(to_device, xp=cupy),
         cupy.asnumpy,
         lambda: cupy.cuda.Device(index).synchronize(),
         active,

@@ -1,0 +1,197 @@
+"""What CuPy is to the package, on the CPU: arrays that no function of NumPy takes.
+
+A stage that hands a NumPy array to the device, or one of the device to NumPy, works where both are
+the same, and fails on the first GPU. With these arrays it fails everywhere.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.ndimage
+
+__all__ = ["FUNCTIONS", "DeviceArray", "asnumpy", "ndimage", "xp"]
+
+FUNCTIONS = [
+    "arange", "bincount", "clip", "concatenate", "diff", "einsum", "empty", "empty_like",
+    "flatnonzero", "floor", "isfinite", "log", "maximum", "minimum", "moveaxis", "ones", "pad",
+    "percentile", "rint", "sort", "sqrt", "square", "stack", "take", "unravel_index", "where",
+    "zeros", "zeros_like",
+]  # fmt: skip
+"""What the package uses of CuPy, besides types and conversions; there it means the same."""
+_TYPES = ["float32", "float64", "int32", "int64", "uint8"]
+_METHODS = [
+    "all", "any", "astype", "copy", "max", "mean", "min", "ravel", "reshape", "std", "sum", "take",
+]  # fmt: skip
+_UNARY = ["neg", "invert", "abs"]
+_BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
+_COMPARING = ["eq", "ne", "lt", "le", "gt", "ge"]
+_SIZED = {"bincount", "flatnonzero"}
+"""Functions that wait for the size of their result."""
+
+
+class DeviceArray:
+    """Array on the stand-in for a device.
+
+    Attributes
+    ----------
+    held : ndarray
+        Its memory, which only kernels may look at.
+    waits : int
+        How often a number or a size was waited for so far, of any array.
+    """
+
+    waits: ClassVar[int] = 0
+    # NumPy leaves operations of its arrays with these to the methods below, which refuse them.
+    __array_ufunc__ = None
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, held: Any):
+        self.held = np.asarray(held)
+        if not (self.held.dtype.isnative and self.held.itemsize <= 8):
+            raise TypeError(f"the device has no {self.held.dtype}")
+
+    shape = property(lambda self: self.held.shape)
+    dtype = property(lambda self: self.held.dtype)
+    size = property(lambda self: self.held.size)
+    ndim = property(lambda self: self.held.ndim)
+    nbytes = property(lambda self: self.held.nbytes)
+    flags = property(lambda self: self.held.flags)
+    T = property(lambda self: DeviceArray(self.held.T))
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        raise TypeError("implicit conversion of an array of the device to one of NumPy")
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __iter__(self) -> Any:
+        return (DeviceArray(part) for part in self.held)
+
+    def __getitem__(self, key: Any) -> DeviceArray:
+        return DeviceArray(self.held[_index(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.held[_index(key)] = _plain(value)
+
+    def __float__(self) -> float:
+        return float(_waited(self))
+
+    def __int__(self) -> int:
+        return int(_waited(self))
+
+    def __bool__(self) -> bool:
+        return bool(_waited(self))
+
+    def __index__(self) -> int:
+        return operator.index(_waited(self))
+
+
+def _waited(array: DeviceArray) -> Any:
+    DeviceArray.waits += 1
+    return array.held
+
+
+def _plain(value: Any) -> Any:
+    """Argument of a function of the device, as NumPy takes it."""
+    if isinstance(value, DeviceArray):
+        return value.held
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"an array of NumPy, {value.dtype} {value.shape}, is not on the device")
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_plain, value))
+    return value
+
+
+def _index(key: Any) -> Any:
+    parts = key if isinstance(key, tuple) else (key,)
+    DeviceArray.waits += sum(getattr(part, "dtype", None) == np.bool_ for part in parts)
+    return _plain(key)
+
+
+def _there(result: Any) -> Any:
+    """Result of NumPy on the device, numbers too."""
+    if isinstance(result, (np.ndarray, np.generic)):
+        return DeviceArray(result)
+    return tuple(map(_there, result)) if isinstance(result, tuple) else result
+
+
+def _on_device(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def run(*args: Any, **options: Any) -> Any:
+        DeviceArray.waits += name in _SIZED
+        plain = {key: _plain(value) for key, value in options.items()}
+        return _there(function(*map(_plain, args), **plain))
+
+    return run
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return _on_device(lambda array, *args, **options: getattr(array, name)(*args, **options), name)
+
+
+def _in_place(name: str) -> Callable[[DeviceArray, Any], DeviceArray]:
+    change = getattr(operator, f"__i{name}__")
+
+    def run(array: DeviceArray, other: Any) -> DeviceArray:
+        change(array.held, _plain(other))
+        return array
+
+    return run
+
+
+def _swapped(name: str) -> Callable[..., Any]:
+    function = getattr(operator, f"__{name}__")
+    return _on_device(lambda array, other: function(other, array), name)
+
+
+for _name in _METHODS:
+    setattr(DeviceArray, _name, _method(_name))
+for _name in _UNARY + _BINARY + _COMPARING:
+    setattr(DeviceArray, f"__{_name}__", _on_device(getattr(operator, f"__{_name}__"), _name))
+for _name in _BINARY:
+    setattr(DeviceArray, f"__r{_name}__", _swapped(_name))
+    setattr(DeviceArray, f"__i{_name}__", _in_place(_name))
+
+
+def asnumpy(array: DeviceArray) -> Any:
+    """Copy on the host, as `cupy.asnumpy`."""
+    return np.array(_waited(array))
+
+
+def asarray(array: Any, dtype: Any = None) -> DeviceArray:
+    """Array on the device, as `cupy.asarray`: a copy, if it comes from the host."""
+    if isinstance(array, DeviceArray):
+        return DeviceArray(array.held.astype(dtype or array.dtype, copy=False))
+    return DeviceArray(np.array(array, dtype))
+
+
+def ascontiguousarray(array: Any, dtype: Any = None) -> DeviceArray:
+    """As `cupy.ascontiguousarray`."""
+    return DeviceArray(np.ascontiguousarray(asarray(array, dtype).held))
+
+
+def _module(name: str, **contents: Any) -> ModuleType:
+    module = ModuleType(name)
+    vars(module).update(contents)
+    return module
+
+
+xp = _module(
+    "device_arrays.xp",
+    ndarray=DeviceArray,
+    asarray=asarray,
+    ascontiguousarray=ascontiguousarray,
+    **{name: getattr(np, name) for name in _TYPES},
+    **{name: _on_device(getattr(np, name), name) for name in FUNCTIONS},
+)
+"""Stands for CuPy; another function is one that nobody has looked up there."""
+
+ndimage = _module(
+    "device_arrays.ndimage",
+    gaussian_filter=_on_device(scipy.ndimage.gaussian_filter, "gaussian_filter"),
+)
+"""Stands for cupyx.scipy.ndimage."""
