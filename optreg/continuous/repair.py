@@ -23,39 +23,13 @@ _WIDEST = 8
 """Voxels around a fold that are smoothed at most."""
 
 
-def _unique(flat: Any, xp: Any) -> Any:
-    """Ascending, each once (sorting beats the hash table behind ``unique`` by far)."""
-    flat = xp.sort(flat)
-    first = xp.ones(len(flat), bool)
-    first[1:] = flat[1:] != flat[:-1]
-    return flat[first]
-
-
-def _spread(flat: Any, shape: Any, xp: Any, corners: bool) -> Any:
-    """Voxels (flat, ascending) and their neighbours: the six, or all 26 with `corners`."""
-    strides = (shape[1] * shape[2], shape[2], 1)
-    grown = [flat]
-    for size, stride in zip(shape, strides, strict=True):
-        at = flat // stride % size
-        grown += [flat[at > 0] - stride, flat[at < size - 1] + stride]
-        if corners:
-            flat = _unique(xp.concatenate(grown), xp)
-            grown = [flat]
-    return flat if corners else _unique(xp.concatenate(grown), xp)
-
-
-def _voxels(flat: Any, shape: Any, xp: Any) -> Any:
-    """Coordinates (N, 3) of flat indices."""
-    return xp.ascontiguousarray(xp.stack(xp.unravel_index(flat, shape), axis=1))
-
-
 def _folded(disp: Any, threshold: float, backend: Backend, where: Any = None) -> Any:
     """Flat indices of voxels with a determinant that is too small: of all, or around `where`."""
     xp, k, shape = backend.xp, backend.kernels, disp.shape[1:]
     if where is None:
         return xp.flatnonzero(k.minimum_determinant(disp) <= threshold)
-    around = _spread(where, shape, xp, corners=True)
-    return around[k.minimum_determinant_at(disp, _voxels(around, shape, xp)) <= threshold]
+    around = k.spread([where], shape)
+    return around[k.minimum_determinant_at(disp, around) <= threshold]
 
 
 class _Widening:
@@ -67,16 +41,14 @@ class _Widening:
     def __init__(self) -> None:
         self._width, self._fewest, self._since = 1, 0, 0
 
-    def marked(self, bad: Any, shape: Any, xp: Any) -> Any:
+    def marked(self, bad: Any, shape: Any, backend: Backend) -> Any:
         if not self._fewest or len(bad) < self._fewest:
             self._fewest, self._since = len(bad), 0
         else:
             self._since += 1
             if self._since == _PATIENCE:
                 self._width, self._since = min(self._width + 1, _WIDEST), 0
-        for _ in range(self._width):
-            bad = _spread(bad, shape, xp, corners=False)
-        return bad
+        return backend.kernels.spread([bad], shape, corners=False, rounds=self._width)
 
 
 def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backend) -> int:
@@ -102,22 +74,21 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
         square[outside(forward, shape, xp)] = 0  # where no grid has an inverse
         rough = xp.flatnonzero(square > config.largest_error_vox**2)
         changed[rough] = True
-        touched = _smooth(forward, rough, backend)
-        k.invert_at(forward, _voxels(touched, shape, xp), inverse)
+        landed = _smooth(forward, rough, backend)
+        k.invert_at(forward, k.spread(landed, shape), inverse)
     bad = _folded(forward, config.threshold, backend)
     bad_back = _folded(inverse, config.threshold, backend)
     for _ in range(config.max_rounds):
         if len(bad) + len(bad_back) == 0:
             break
-        bad = _unique(xp.concatenate([bad, _landing(inverse, bad_back, xp)]), xp)
-        marked = widening.marked(bad, shape, xp)
+        bad = k.spread([bad, k.landing(inverse, bad_back)], shape, rounds=0)
+        marked = widening.marked(bad, shape, backend)
         changed[marked] = True
-        touched = _smooth(forward, marked, backend)
+        landed = _smooth(forward, marked, backend)
         # The guesses at folds may be worthless: start from what is around them.
-        k.smooth_marked(inverse, _voxels(bad_back, shape, xp))
-        around = _spread(bad_back, shape, xp, corners=True)
-        touched = _unique(xp.concatenate([touched, around]), xp)
-        k.invert_at(forward, _voxels(touched, shape, xp), inverse)
+        k.smooth_marked(inverse, bad_back)
+        touched = k.spread([*landed, bad_back], shape)
+        k.invert_at(forward, touched, inverse)
         bad = _folded(forward, config.threshold, backend, marked)
         bad_back = _folded(inverse, config.threshold, backend, touched)
     if len(bad) + len(bad_back):
@@ -127,22 +98,12 @@ def repair_pair(forward: Any, inverse: Any, config: RepairConfig, backend: Backe
     return int(changed.sum())
 
 
-def _smooth(forward: Any, marked: Any, backend: Backend) -> Any:
-    """Smooth some voxels; where the inverse has changed by that (all as flat indices)."""
-    xp, shape = backend.xp, forward.shape[1:]
-    before = _landing(forward, marked, xp)
-    backend.kernels.smooth_marked(forward, _voxels(marked, shape, xp))
-    landed = _unique(xp.concatenate([before, _landing(forward, marked, xp)]), xp)
-    return _spread(landed, shape, xp, corners=True)
-
-
-def _landing(disp: Any, flat: Any, xp: Any) -> Any:
-    """Voxels nearest to where a displacement takes some voxels, all as flat indices."""
-    shape = disp.shape[1:]
-    voxels = _voxels(flat, shape, xp)
-    moved = xp.rint(voxels + disp.reshape(3, -1)[:, flat].T).astype(voxels.dtype)
-    moved = xp.clip(moved, 0, xp.asarray(shape) - 1)
-    return (moved[:, 0] * shape[1] + moved[:, 1]) * shape[2] + moved[:, 2]
+def _smooth(forward: Any, marked: Any, backend: Backend) -> list[Any]:
+    """Smooth some voxels; where they landed before and after: the inverse has changed around it."""
+    k = backend.kernels
+    before = k.landing(forward, marked)
+    k.smooth_marked(forward, marked)
+    return [before, k.landing(forward, marked)]
 
 
 def tighten_inverse(forward: Any, inverse: Any, config: RepairConfig, backend: Backend) -> None:
@@ -153,17 +114,17 @@ def tighten_inverse(forward: Any, inverse: Any, config: RepairConfig, backend: B
     inverse, is subtracted once (a step of the iteration for the least-squares inverse); where
     that would fold, less of it, or nothing.
     """
-    xp, k, shape = backend.xp, backend.kernels, forward.shape[1:]
+    k, shape = backend.kernels, forward.shape[1:]
     tight = inverse - k.warp(k.compose(inverse, forward), inverse)
     near, far = tight.reshape(3, -1), inverse.reshape(3, -1)
     bad = _folded(tight, config.threshold, backend)
     for share in (0.5, 0.5, 0.5):
-        marked = _spread(bad, shape, xp, corners=False)
+        marked = k.spread([bad], shape, corners=False)
         near[:, marked] = far[:, marked] + share * (near[:, marked] - far[:, marked])
         bad = _folded(tight, config.threshold, backend, marked)
     while len(bad):
         # Where all is taken back already, the fold is due to a neighbour further on.
-        bad = _spread(bad, shape, xp, corners=True)
+        bad = k.spread([bad], shape)
         near[:, bad] = far[:, bad]
         bad = _folded(tight, config.threshold, backend, bad)
     inverse[...] = tight
@@ -193,9 +154,9 @@ def repair_folds(disp: Any, config: RepairConfig, backend: Backend) -> int:
     for _ in range(config.max_rounds):
         if len(bad) == 0:
             return int(changed.sum())
-        marked = widening.marked(bad, shape, xp)
+        marked = widening.marked(bad, shape, backend)
         changed[marked] = True
-        k.smooth_marked(disp, _voxels(marked, shape, xp))
+        k.smooth_marked(disp, marked)
         bad = _folded(disp, config.threshold, backend, marked)
     sigma = 0.5
     while bool((k.minimum_determinant(disp) <= config.threshold).any()):

@@ -30,7 +30,7 @@ class OnNumpy:
         def moved(value):
             if isinstance(value, np.ndarray):
                 return copies.setdefault(id(value), (value, self.backend.asarray(value)))[1]
-            return value
+            return [moved(part) for part in value] if isinstance(value, list) else value
 
         result = function(*map(moved, args), **{k: moved(v) for k, v in options.items()})
         for original, copy in copies.values():

@@ -145,7 +145,8 @@ def test_ssd(kernels, shape, weighted):
 def test_steps_and_regularization(kernels, shape):
     force, field = fields(shape, 4, 3.0), fields(shape, 5)
     out = np.empty_like(field)
-    expected = reference.compose_step(force.astype(float), 0.7, 0.9, field.astype(float), out * 1.0)
+    exact = np.empty(field.shape)
+    expected = reference.compose_step(force.astype(float), 0.7, 0.9, field.astype(float), exact)
     close(kernels.compose_step(force, 0.7, 0.9, field, out), expected, 2e-6)
     assert kernels.root_mean_square(force) == pytest.approx(reference.root_mean_square(force), 1e-6)
     work = np.empty(shape, np.float32)
@@ -166,14 +167,38 @@ def test_pyramid(kernels, shape):
 
 def test_unfold(kernels):
     disp = fields(SHAPES[0], 7, 2.0)
-    index = np.argwhere(np.random.default_rng(0).random(SHAPES[0]) < 0.3)
+    marked = np.flatnonzero(np.random.default_rng(0).random(SHAPES[0]) < 0.3)
     close(
-        kernels.minimum_determinant_at(disp, index), reference.minimum_determinant_at(disp, index)
+        kernels.minimum_determinant_at(disp, marked), reference.minimum_determinant_at(disp, marked)
     )
-    everywhere = np.argwhere(np.ones(SHAPES[0], bool))
+    everywhere = np.arange(disp[0].size)
     at_all = kernels.minimum_determinant_at(disp, everywhere).reshape(SHAPES[0])
     assert np.allclose(at_all, kernels.minimum_determinant(disp), atol=1e-6)
-    close(kernels.smooth_marked(disp.copy(), index), reference.smooth_marked(disp.copy(), index))
+    close(kernels.smooth_marked(disp.copy(), marked), reference.smooth_marked(disp.copy(), marked))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("corners", [True, False])
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_neighbours(kernels, shape, corners, rounds):
+    rng = np.random.default_rng(3)
+    parts = [np.flatnonzero(rng.random(shape) < share) for share in (0.004, 0.02)]
+    parts.append(np.array([0, np.prod(shape) - 1, 0]))  # the ends of the volume, one of them twice
+    found = np.sort(kernels.spread(parts, shape, corners, rounds))
+    assert np.array_equal(found, reference.spread(parts, shape, corners, rounds))
+    assert len(kernels.spread([parts[0][:0]], shape, corners, rounds)) == 0
+
+
+def test_landing(kernels):
+    disp = fields(SHAPES[0], 9, 6.0)
+    disp[:, 3, 4, 5] = [0.5, 1.5, -1e9]  # halves go to even numbers; far out is the border
+    disp[:, 0, 0, 0] = np.inf
+    marked = np.flatnonzero(np.random.default_rng(4).random(SHAPES[0]) < 0.2)
+    marked = np.append(marked, np.ravel_multi_index((3, 4, 5), SHAPES[0]))
+    assert np.array_equal(kernels.landing(disp, marked), reference.landing(disp, marked))
+    assert kernels.landing(disp, np.array([0]))[0] == disp[0].size - 1
+    disp[:, 0, 0, 0] = np.nan
+    assert 0 <= kernels.landing(disp, np.array([0]))[0] < disp[0].size
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -184,7 +209,7 @@ def test_inverse(kernels, shape):
     close(inverse, reference.invert(disp.astype(float), tolerance=1e-6), 3e-4)
     warm = kernels.invert(disp, initial=inverse, iterations=1)
     assert np.array_equal(warm, inverse)
-    some = np.argwhere(volumes(shape) < 0.2)
+    some = np.flatnonzero(volumes(shape) < 0.2)
     patched, expected = np.zeros_like(disp), np.zeros(disp.shape)
     kernels.invert_at(disp, some, patched, tolerance=1e-4)
     reference.invert_at(disp.astype(float), some, expected, tolerance=1e-6)

@@ -11,6 +11,7 @@ from optreg.kernels.cpu.jacobian import (
 )
 from optreg.kernels.cpu.labels import warp_labels
 from optreg.kernels.cpu.lncc import lncc
+from optreg.kernels.cpu.marked import landing, spread
 from optreg.kernels.cpu.mind import mind_ssc
 from optreg.kernels.cpu.resample import downsample, upsample
 from optreg.kernels.cpu.smooth import box_filter, gaussian_filter
@@ -31,6 +32,7 @@ __all__ = [
     "invert_at",
     "jacobian_determinant",
     "jacobian_determinants",
+    "landing",
     "lncc",
     "minimum_determinant",
     "minimum_determinant_at",
@@ -38,6 +40,7 @@ __all__ = [
     "relax_volume",
     "root_mean_square",
     "smooth_marked",
+    "spread",
     "ssd",
     "upsample",
     "warp",

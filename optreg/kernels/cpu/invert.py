@@ -99,9 +99,10 @@ def _invert(disp, initial, warm, iterations, tolerance, out):
 
 
 @parallel_jit
-def _invert_at(disp, index, iterations, tolerance, inverse):
-    for n in prange(index.shape[0]):
-        x, y, z = index[n, 0], index[n, 1], index[n, 2]
+def _invert_at(disp, marked, iterations, tolerance, inverse):
+    _, _, ny, nz = disp.shape
+    for n in prange(len(marked)):
+        x, y, z = marked[n] // (ny * nz), marked[n] // nz % ny, marked[n] % nz
         w = inverse[0, x, y, z], inverse[1, x, y, z], inverse[2, x, y, z]
         w = _newton(disp, x, y, z, w, iterations, tolerance)
         inverse[0, x, y, z], inverse[1, x, y, z], inverse[2, x, y, z] = w
@@ -137,15 +138,15 @@ def invert(disp, initial=None, iterations=30, tolerance=1e-3, out=None):
     return out
 
 
-def invert_at(disp, index, inverse, iterations=30, tolerance=1e-3):
+def invert_at(disp, marked, inverse, iterations=30, tolerance=1e-3):
     """`invert` at some voxels only, starting from the inverse they have, in place.
 
     Parameters
     ----------
     disp, inverse : ndarray (3, X, Y, Z)
         Displacement and the inverse that is updated, in voxels.
-    index : ndarray (N, 3) of int
-        Voxels, each at most once.
+    marked : ndarray (N,) of int64
+        Flat indices of voxels, each at most once.
     """
-    _invert_at(disp, index, iterations, np.float32(tolerance), inverse)
+    _invert_at(disp, marked, iterations, np.float32(tolerance), inverse)
     return inverse

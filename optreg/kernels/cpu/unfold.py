@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from optreg.kernels.cpu._jit import jit, parallel_jit
+from optreg.kernels.cpu._jit import inline_jit, jit, parallel_jit
 
 __all__ = ["minimum_determinant_at", "smooth_marked"]
 
 
 @parallel_jit
-def _averages(disp, index, values):
+def _averages(disp, marked, values):
     _, nx, ny, nz = disp.shape
-    for n in prange(index.shape[0]):
-        x, y, z = index[n, 0], index[n, 1], index[n, 2]
+    for n in prange(len(marked)):
+        x, y, z = marked[n] // (ny * nz), marked[n] // nz % ny, marked[n] % nz
         for c in range(3):
             total = np.float64(0.0)
             for i in range(-1, 2):
@@ -29,23 +29,25 @@ def _averages(disp, index, values):
 
 
 @parallel_jit
-def _scatter(disp, index, values):
-    for n in prange(index.shape[0]):
+def _scatter(disp, marked, values):
+    _, _, ny, nz = disp.shape
+    for n in prange(len(marked)):
+        x, y, z = marked[n] // (ny * nz), marked[n] // nz % ny, marked[n] % nz
         for c in range(3):
-            disp[c, index[n, 0], index[n, 1], index[n, 2]] = values[n, c]
+            disp[c, x, y, z] = values[n, c]
 
 
-@jit
-def _edge(disp, x, y, z, i, j, k, edge):
+@inline_jit
+def _edge(disp, x, y, z, i, j, k):
     """Deformed vector from a voxel to its neighbour at offset (i, j, k)."""
-    for c in range(3):
-        edge[c] = np.float64(disp[c, x + i, y + j, z + k]) - np.float64(disp[c, x, y, z])
-    edge[0] += i
-    edge[1] += j
-    edge[2] += k
+    p, q, r = x + i, y + j, z + k
+    a = np.float64(disp[0, p, q, r]) - np.float64(disp[0, x, y, z])
+    b = np.float64(disp[1, p, q, r]) - np.float64(disp[1, x, y, z])
+    c = np.float64(disp[2, p, q, r]) - np.float64(disp[2, x, y, z])
+    return a + i, b + j, c + k
 
 
-@jit
+@inline_jit
 def _det(a, b, c):
     return (
         a[0] * (b[1] * c[2] - b[2] * c[1])
@@ -54,58 +56,80 @@ def _det(a, b, c):
     )
 
 
-@parallel_jit
-def _minimum_at(disp, index, out):
+@jit
+def _corner(disp, x, y, z, i, j, k, smallest):
+    """Smallest determinant so far, and those of a corner that may lie outside the grid."""
     _, nx, ny, nz = disp.shape
-    for n in prange(index.shape[0]):
-        x, y, z = index[n, 0], index[n, 1], index[n, 2]
-        a, b, c = np.empty(3), np.empty(3), np.empty(3)
-        smallest = np.inf
-        for s in range(8):
-            i, j, k = 1 - 2 * (s & 1), 1 - (s & 2), 1 - ((s & 4) >> 1)
-            if not (0 <= x + i < nx and 0 <= y + j < ny and 0 <= z + k < nz):
-                continue
-            _edge(disp, x, y, z, i, 0, 0, a)
-            _edge(disp, x, y, z, 0, j, 0, b)
-            _edge(disp, x, y, z, 0, 0, k, c)
-            smallest = min(smallest, i * j * k * _det(a, b, c))
-            if i == j and j == k:
-                # Central tetrahedra of the cubes above and below the voxel.
-                _edge(disp, x, y, z, i, j, 0, a)
-                _edge(disp, x, y, z, i, 0, k, b)
-                _edge(disp, x, y, z, 0, j, k, c)
-                smallest = min(smallest, -i * _det(a, b, c))
-        out[n] = smallest
+    if not (0 <= x + i < nx and 0 <= y + j < ny and 0 <= z + k < nz):
+        return smallest
+    a, b = _edge(disp, x, y, z, i, 0, 0), _edge(disp, x, y, z, 0, j, 0)
+    smallest = min(smallest, i * j * k * _det(a, b, _edge(disp, x, y, z, 0, 0, k)))
+    if i == j and j == k:
+        # Central tetrahedra of the cubes above and below the voxel.
+        a, b = _edge(disp, x, y, z, i, j, 0), _edge(disp, x, y, z, i, 0, k)
+        smallest = min(smallest, -i * _det(a, b, _edge(disp, x, y, z, 0, j, k)))
+    return smallest
 
 
-def smooth_marked(disp, index):
+@jit
+def _inside(disp, x, y, z):
+    """All ten, where no corner is outside: every edge is taken once."""
+    a, p = _edge(disp, x, y, z, 1, 0, 0), _edge(disp, x, y, z, -1, 0, 0)
+    b, q = _edge(disp, x, y, z, 0, 1, 0), _edge(disp, x, y, z, 0, -1, 0)
+    c, r = _edge(disp, x, y, z, 0, 0, 1), _edge(disp, x, y, z, 0, 0, -1)
+    smallest = min(_det(a, b, c), -_det(p, b, c), -_det(a, q, c), _det(p, q, c))
+    smallest = min(smallest, -_det(a, b, r), _det(p, b, r), _det(a, q, r), -_det(p, q, r))
+    a, b = _edge(disp, x, y, z, 1, 1, 0), _edge(disp, x, y, z, 1, 0, 1)
+    p, q = _edge(disp, x, y, z, -1, -1, 0), _edge(disp, x, y, z, -1, 0, -1)
+    c, r = _edge(disp, x, y, z, 0, 1, 1), _edge(disp, x, y, z, 0, -1, -1)
+    return min(smallest, -_det(a, b, c), _det(p, q, r))
+
+
+@parallel_jit
+def _minimum_at(disp, marked, out):
+    _, nx, ny, nz = disp.shape
+    for n in prange(len(marked)):
+        row = marked[n] // nz
+        x, y, z = row // ny, row % ny, marked[n] % nz
+        if 0 < x < nx - 1 and 0 < y < ny - 1 and 0 < z < nz - 1:
+            out[n] = _inside(disp, x, y, z)
+        else:
+            smallest = np.inf
+            for s in range(8):
+                i, j, k = 1 - 2 * (s & 1), 1 - (s & 2), 1 - ((s & 4) >> 1)
+                smallest = _corner(disp, x, y, z, i, j, k, smallest)
+            out[n] = smallest
+
+
+def smooth_marked(disp, marked):
     """Replace the vectors of some voxels by the binomial (1-2-1) mean of their neighbourhood.
 
     Parameters
     ----------
     disp : ndarray (3, X, Y, Z)
         Changed in place; all means are taken before any is written.
-    index : ndarray (N, 3) of int
-        Voxels, each at most once.
+    marked : ndarray (N,) of int64
+        Flat indices of voxels, each at most once.
     """
-    values = np.empty((len(index), 3), np.float32)
-    _averages(disp, index, values)
-    _scatter(disp, index, values)
+    values = np.empty((len(marked), 3), np.float32)
+    _averages(disp, marked, values)
+    _scatter(disp, marked, values)
     return disp
 
 
-def minimum_determinant_at(disp, index):
+def minimum_determinant_at(disp, marked):
     """`minimum_determinant` at some voxels only.
 
     Parameters
     ----------
     disp : ndarray (3, X, Y, Z)
-    index : ndarray (N, 3) of int
+    marked : ndarray (N,) of int64
+        Flat indices of voxels.
 
     Returns
     -------
     ndarray (N,) float64
     """
-    out = np.empty(len(index), np.float64)
-    _minimum_at(disp, index, out)
+    out = np.empty(len(marked), np.float64)
+    _minimum_at(disp, marked, out)
     return out

@@ -119,16 +119,15 @@ extern "C" __global__ void invert_again(const float* disp, const float* inverse,
     for (int c = 0; c < 3; ++c) out[(size_t)c * n + i] = best[c];
 }
 
-// At some voxels only, from the inverse they have; one thread per entry of `index` (count, 3).
+// At some voxels only, from the inverse they have; one thread per entry of `index`.
 extern "C" __global__ void invert_at(const float* disp, const long long* index, int count, int nx,
                                      int ny, int nz, int iterations, float tolerance,
                                      float* inverse)
 {
     int i = THREAD;
     if (i >= count) return;
-    const long long* p = index + 3 * (size_t)i;
-    Voxel at = {(int)p[0], (int)p[1], (int)p[2]};
-    size_t j = ((size_t)at.x * ny + at.y) * nz + at.z, n = (size_t)nx * ny * nz;
+    Voxel at = voxel((int)index[i], ny, nz);
+    size_t j = index[i], n = (size_t)nx * ny * nz;
     float best[3] = {inverse[j], inverse[n + j], inverse[2 * n + j]};
     newton(disp, at, nx, ny, nz, iterations, tolerance, best);
     for (int c = 0; c < 3; ++c) inverse[c * n + j] = best[c];

@@ -112,14 +112,13 @@ extern "C" __global__ void minimum_determinant(const float* disp, int nx, int ny
     out[i] = (float)smallest_determinant(disp, n, voxel(i, ny, nz), nx, ny, nz);
 }
 
-// At some voxels only; one thread per entry of `index` (count, 3).
+// At some voxels only; one thread per entry of `index`.
 extern "C" __global__ void minimum_determinant_at(const float* disp, const long long* index,
                                                   int count, int nx, int ny, int nz, double* out)
 {
     int i = THREAD;
     if (i >= count) return;
-    const long long* at = index + 3 * (size_t)i;
-    Voxel v = {(int)at[0], (int)at[1], (int)at[2]};
+    Voxel v = voxel((int)index[i], ny, nz);
     out[i] = smallest_determinant(disp, (size_t)nx * ny * nz, v, nx, ny, nz);
 }
 

@@ -20,6 +20,7 @@ from optreg.kernels.gpu.jacobian import (
     minimum_determinant,
     minimum_determinant_at,
 )
+from optreg.kernels.gpu.marked import landing, spread
 from optreg.kernels.gpu.mind import mind_ssc
 from optreg.kernels.gpu.resample import downsample, upsample
 from optreg.kernels.gpu.similarity import lncc, ssd
@@ -42,6 +43,7 @@ _FUNCTIONS = (
     invert_at,
     jacobian_determinant,
     jacobian_determinants,
+    landing,
     lncc,
     mind_ssc,
     minimum_determinant,
@@ -49,6 +51,7 @@ _FUNCTIONS = (
     relax_volume,
     root_mean_square,
     smooth_marked,
+    spread,
     ssd,
     upsample,
     warp,

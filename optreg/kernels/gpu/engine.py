@@ -73,10 +73,6 @@ class Engine:
         """New array of undefined content."""
         return self.xp.empty(shape, dtype)
 
-    def voxels(self, index: Any) -> Any:
-        """Indices (N, 3) as the kernels take them."""
-        return self.xp.ascontiguousarray(index, self.xp.int64)
-
     def gaussian(self, sigma: float) -> Any:
         """Half of a Gaussian's weights on the device, copied there once."""
         return self._kept(("gaussian", sigma), lambda: gaussian_weights(sigma))

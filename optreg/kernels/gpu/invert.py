@@ -30,9 +30,8 @@ def invert(engine, disp, initial=None, iterations=30, tolerance=1e-3, out=None):
     return out
 
 
-def invert_at(engine, disp, index, inverse, iterations=30, tolerance=1e-3):
-    """`invert` at some voxels (N, 3) only, in place; see ``kernels.cpu.invert``."""
-    count, voxels = len(index), engine.voxels(index)
-    settings = *disp.shape[1:], iterations, tolerance
-    engine.launch("invert_at", count, disp, voxels, count, *settings, inverse)
+def invert_at(engine, disp, marked, inverse, iterations=30, tolerance=1e-3):
+    """`invert` at some voxels (N,) only, in place; see ``kernels.cpu.invert``."""
+    count, settings = len(marked), (*disp.shape[1:], iterations, tolerance)
+    engine.launch("invert_at", count, disp, marked, count, *settings, inverse)
     return inverse

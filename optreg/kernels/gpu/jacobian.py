@@ -36,12 +36,10 @@ def jacobian_determinants(engine, disp):
     return out
 
 
-def minimum_determinant_at(engine, disp, index):
-    """`minimum_determinant` at some voxels (N, 3), float64; see ``kernels.cpu.unfold``."""
-    out = engine.empty((len(index),), "float64")
-    count, shape = len(index), disp.shape[1:]
-    voxels = engine.voxels(index)
-    engine.launch("minimum_determinant_at", count, disp, voxels, count, *shape, out)
+def minimum_determinant_at(engine, disp, marked):
+    """`minimum_determinant` at some voxels (N,), float64; see ``kernels.cpu.unfold``."""
+    out, count, shape = engine.empty(marked.shape, "float64"), len(marked), disp.shape[1:]
+    engine.launch("minimum_determinant_at", count, disp, marked, count, *shape, out)
     return out
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 __all__ = ["smooth_marked"]
 
 
-def smooth_marked(engine, disp, index):
+def smooth_marked(engine, disp, marked):
     """Binomial mean of the neighbourhood at some voxels, in place; see ``kernels.cpu.unfold``."""
-    values = engine.empty((len(index), 3))
-    count, shape, voxels = len(index), disp.shape[1:], engine.voxels(index)
-    engine.launch("binomial_means", count, disp, voxels, count, *shape, values)
-    engine.launch("scatter", count, values, voxels, count, *shape, disp)
+    count, shape = len(marked), disp.shape[1:]
+    values = engine.empty((count, 3))
+    engine.launch("binomial_means", count, disp, marked, count, *shape, values)
+    engine.launch("scatter", count, values, marked, count, *shape, disp)
     return disp

@@ -17,6 +17,7 @@ from optreg.kernels.reference.jacobian import (
     minimum_determinant,
 )
 from optreg.kernels.reference.labels import warp_labels
+from optreg.kernels.reference.marked import landing, spread
 from optreg.kernels.reference.mind import mind_ssc
 from optreg.kernels.reference.similarity import lncc, ssd
 from optreg.kernels.reference.smooth import box_filter, gaussian_filter
@@ -35,6 +36,7 @@ __all__ = [
     "invert_at",
     "jacobian_determinant",
     "jacobian_determinants",
+    "landing",
     "lncc",
     "minimum_determinant",
     "minimum_determinant_at",
@@ -42,6 +44,7 @@ __all__ = [
     "relax_volume",
     "root_mean_square",
     "smooth_marked",
+    "spread",
     "ssd",
     "upsample",
     "warp",

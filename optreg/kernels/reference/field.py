@@ -55,17 +55,16 @@ def upsample(volume, factor=1.0):
     return factor * np.stack(fine).reshape(volume.shape[:-3] + shape)
 
 
-def smooth_marked(disp, index):
+def smooth_marked(disp, marked):
     """Binomial mean of the neighbourhood at some voxels, in place."""
     kernel = np.array([0.25, 0.5, 0.25])
     smooth = disp.astype(np.float64)
     for axis in (1, 2, 3):
         smooth = ndimage.convolve1d(smooth, kernel, axis, mode="nearest")
-    at = (slice(None), *index.T)
-    disp[at] = smooth[at]
+    disp.reshape(3, -1)[:, marked] = smooth.reshape(3, -1)[:, marked]
     return disp
 
 
-def minimum_determinant_at(disp, index):
+def minimum_determinant_at(disp, marked):
     """Smallest of the ten determinants at some voxels."""
-    return jacobian_determinants(disp.astype(np.float64)).min(axis=0)[tuple(index.T)]
+    return jacobian_determinants(disp.astype(np.float64)).min(axis=0).reshape(-1)[marked]

@@ -46,8 +46,8 @@ def invert(disp, initial=None, iterations=200, tolerance=1e-3, out=None):
     return _result(inverse, out)
 
 
-def invert_at(disp, index, inverse, iterations=200, tolerance=1e-3):
+def invert_at(disp, marked, inverse, iterations=200, tolerance=1e-3):
     """`invert` at some voxels, in place."""
-    at = (slice(None), *index.T)
-    inverse[at] = invert(disp, inverse, iterations, tolerance)[at]
+    found = invert(disp, inverse, iterations, tolerance)
+    inverse.reshape(3, -1)[:, marked] = found.reshape(3, -1)[:, marked]
     return inverse
