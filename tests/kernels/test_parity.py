@@ -154,6 +154,12 @@ def test_steps_and_regularization(kernels, shape):
     close(ours, reference.relax_volume(field.astype(float), 0.3, np.empty(shape)), 2e-6)
 
 
+def test_root_mean_square_of_many_voxels(kernels):
+    force = fields((48, 52, 44), 6, 2.0)
+    force[:, :20] = 0
+    assert kernels.root_mean_square(force) == pytest.approx(reference.root_mean_square(force), 1e-6)
+
+
 @pytest.mark.parametrize("shape", [(8, 10, 12), (16, 8, 14)])
 def test_pyramid(kernels, shape):
     volume = volumes(shape, channels=3)

@@ -65,15 +65,16 @@ extern "C" __global__ void compose_step(const float* force, const float* step, c
     for (int c = 0; c < 3; ++c) out[(size_t)c * n + i] = here[c];
 }
 
-// Per row along z: sum of the squared lengths of its vectors, and how many are not (nearly) zero.
-extern "C" __global__ void square_sums(const float* force, int rows, int nz, double* sums,
+// Per part: sum of the squared lengths of its vectors, and how many are not (nearly) zero. Threads
+// beside each other read voxels beside each other.
+extern "C" __global__ void square_sums(const float* force, int voxels, int parts, double* sums,
                                        double* counts)
 {
     int i = THREAD;
-    if (i >= rows) return;
-    size_t n = (size_t)rows * nz, start = (size_t)i * nz;
+    if (i >= parts) return;
+    size_t n = voxels;
     double total = 0.0, count = 0.0;
-    for (size_t k = start; k < start + nz; ++k) {
+    for (size_t k = i; k < n; k += parts) {
         float a = force[k], b = force[n + k], c = force[2 * n + k];
         float square = a * a + b * b + c * c;
         total += square;

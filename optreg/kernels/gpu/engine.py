@@ -50,24 +50,28 @@ class Engine:
         """
         if count >= _MOST:
             raise DeviceError(f"{count} values are too many for one kernel; use --device cpu")
-        declared = parameters()[name]
-        checked = tuple(self._checked(name, p, a) for p, a in zip(declared, args, strict=True))
+        # Thousands of launches to a registration: what is said here twice costs milliseconds.
+        checked, array = [], self.xp.ndarray
+        for parameter, value in zip(parameters()[name], args, strict=True):
+            if not parameter.pointer:
+                checked.append(parameter.dtype.type(value))
+                continue
+            fits = isinstance(value, array) and value.dtype == parameter.dtype
+            if not (fits and value.flags.c_contiguous):
+                raise self._misfit(f"{name}, {parameter.name}", parameter, value)
+            checked.append(value)
         if count:
             if name not in self._functions:
                 self._functions[name] = self._function(name)
-            self._functions[name]((-(-count // _THREADS),), (_THREADS,), checked)
+            self._functions[name]((-(-count // _THREADS),), (_THREADS,), tuple(checked))
 
-    def _checked(self, kernel: str, parameter: Parameter, value: Any) -> Any:
-        if not parameter.pointer:
-            return np.dtype(parameter.dtype).type(value)
-        where = f"{kernel}, {parameter.name}"
+    def _misfit(self, where: str, parameter: Parameter, value: Any) -> Exception:
+        """What is wrong with an argument."""
         if not isinstance(value, self.xp.ndarray):
-            raise TypeError(f"{where}: {type(value).__name__} is no array of this device")
+            return TypeError(f"{where}: {type(value).__name__} is no array of this device")
         if value.dtype != parameter.dtype:
-            raise TypeError(f"{where}: dtype {value.dtype}, not {parameter.dtype}")
-        if not value.flags.c_contiguous:
-            raise ValueError(f"{where}: not C-contiguous")
-        return value
+            return TypeError(f"{where}: dtype {value.dtype}, not {parameter.dtype}")
+        return ValueError(f"{where}: not C-contiguous")
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
         """New array of undefined content."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 __all__ = ["compose_step", "relax_volume", "root_mean_square"]
 
+_PARTS = 2**16
+"""Threads that share a sum: enough to keep a device busy, few enough to add up what they found."""
+
 
 def compose_step(engine, force, step, tau, field, out):
     """Advance a field by one bounded step; see ``kernels.cpu.field``.
@@ -21,9 +24,10 @@ def root_mean_square(engine, force):
     nothing waits for it.
     """
     xp = engine.xp
-    rows, nz = force.shape[1] * force.shape[2], force.shape[3]
-    sums, counts = engine.empty((2, rows), xp.float64)
-    engine.launch("square_sums", rows, force, rows, nz, sums, counts)
+    voxels = force[0].size
+    parts = min(voxels, _PARTS)
+    sums, counts = engine.empty((2, parts), xp.float64)
+    engine.launch("square_sums", parts, force, voxels, parts, sums, counts)
     return xp.sqrt(sums.sum() / xp.maximum(counts.sum(), 1))
 
 

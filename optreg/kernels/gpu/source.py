@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 __all__ = ["Parameter", "parameters", "read_source"]
 
@@ -31,14 +34,13 @@ class Parameter:
     Attributes
     ----------
     name : str
-    dtype : str
-        In NumPy.
+    dtype : numpy.dtype
     pointer : bool
         An array, else a number.
     """
 
     name: str
-    dtype: str
+    dtype: np.dtype[Any]
     pointer: bool
 
 
@@ -62,4 +64,4 @@ def _parse(text: str) -> Parameter:
     match = _PARAMETER.match(" ".join(text.split()))
     if match is None or match[1] not in DTYPES:
         raise ValueError(f"kernel parameter '{text}' is not understood")
-    return Parameter(match[3], DTYPES[match[1]], bool(match[2]))
+    return Parameter(match[3], np.dtype(DTYPES[match[1]]), bool(match[2]))
