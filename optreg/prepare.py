@@ -83,14 +83,10 @@ def prepare(
     regions = _fixed_region(inputs), _moving_region(inputs, start, known)
     counted = [None if r is None else backend.asarray(r) for r in regions]
     beyond = None if known is None else backend.asarray(~known)
-    fixed = [
-        _normalized(_onto(image, grid, None), "fixed_mask", counted[0], None, config, backend)
-        for image in inputs.fixed
-    ]
-    moving = [
-        _normalized(_onto(image, grid, start), "moving_mask", counted[1], beyond, config, backend)
-        for image in inputs.moving
-    ]
+    here = [_onto(image, grid, None, backend) for image in inputs.fixed]
+    there = [_onto(image, grid, start, backend) for image in inputs.moving]
+    fixed = [_normalized(i, "fixed_mask", counted[0], None, config, backend) for i in here]
+    moving = [_normalized(i, "moving_mask", counted[1], beyond, config, backend) for i in there]
     levels = len(config.continuous.iterations)
     # Both are powers of two.
     multiple = max(config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox)
@@ -111,12 +107,12 @@ def _mapping(image: Image, grid: Grid, start: DisplacementField | None) -> Displ
     return start or DisplacementField.identity(grid)
 
 
-def _onto(image: Image, grid: Grid, start: DisplacementField | None) -> Image:
+def _onto(image: Image, grid: Grid, start: DisplacementField | None, backend: Backend) -> Image:
     """Image on the fixed grid."""
     field = _mapping(image, grid, start)
     if field is None:
         return image
-    found = resample_foreground(image, field)
+    found = resample_foreground(image, field, backend)
     if not np.any(found.data):
         raise InputError(f"{image.name or 'moving'}: no foreground on the grid of the fixed image")
     return found

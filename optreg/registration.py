@@ -138,7 +138,7 @@ def _on_device(
             volumes = volumes_of(inputs, config)
             result = slice_of(register_volumes(volumes, config, backend, progress), inputs)
         elif is_thick(inputs):
-            result = register_volumes(thin_of(inputs), config, backend, progress)
+            result = register_volumes(thin_of(inputs, backend), config, backend, progress)
             result = thick_of(result, inputs, config, backend)
         else:
             result = register_volumes(inputs, config, backend, progress)

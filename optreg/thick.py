@@ -35,7 +35,7 @@ def is_thick(inputs: Inputs) -> bool:
     return max(_divisions(inputs.fixed[0].grid)) > 1
 
 
-def thin_of(inputs: Inputs) -> Inputs:
+def thin_of(inputs: Inputs, backend: Backend) -> Inputs:
     """The same with the fixed images on the finer grid."""
     grid = inputs.fixed[0].grid
     finer = _divided(grid, _divisions(grid))
@@ -44,7 +44,7 @@ def thin_of(inputs: Inputs) -> Inputs:
     start, onto = inputs.start, DisplacementField.identity(finer)
     return replace(
         inputs,
-        fixed=tuple(resample_foreground(image, onto) for image in inputs.fixed),
+        fixed=tuple(resample_foreground(image, onto, backend) for image in inputs.fixed),
         start=None if start is None else start.resample_to(finer),
     )
 

@@ -17,7 +17,7 @@ from optreg.kernels import Backend
 from optreg.preprocess import normalize
 from optreg.transform.sampling import affine_displacement, outside
 
-__all__ = ["DARK", "Foreground", "Lattice", "find_foreground", "make_lattice"]
+__all__ = ["DARK", "Foreground", "Lattice", "box_around", "find_foreground", "make_lattice"]
 
 _STEPS = 40
 """Steps along the longest side of the foreground."""
@@ -98,13 +98,18 @@ def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
     step = max(1, round((data.size / _SAMPLES) ** (1 / 3)))
     base, floor, top = find_intensities(data, _BRIGHTEST, backend.xp, step=step)
     mask = data > floor
-    slices = []
+    if not bool(mask.any()):
+        raise InputError(f"{image.name or role}: no foreground to align")
+    return Foreground(data, base, top, box_around(mask, backend.xp))
+
+
+def box_around(mask: Any, xp: Any) -> tuple[slice, slice, slice]:
+    """Smallest box of a volume that holds all of a mask, which is not empty."""
+    ends = []
     for axis in range(3):
-        used = backend.xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if len(used) == 0:
-            raise InputError(f"{image.name or role}: no foreground to align")
-        slices.append(slice(int(used[0]), int(used[-1]) + 1))
-    return Foreground(data, base, top, (slices[0], slices[1], slices[2]))
+        used = xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        ends.append(slice(int(used[0]), int(used[-1]) + 1))
+    return ends[0], ends[1], ends[2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,11 +165,11 @@ def make_lattice(image: Image, seen: Foreground, step_mm: float, backend: Backen
         for s, a, n in zip(seen.slices, sigma, image.shape, strict=True)
     )
     wide = (x, y, z)
-    part = seen.scaled(wide, xp)
-    part = backend.ndimage.gaussian_filter(part, sigma.tolist(), mode="nearest", truncate=3.0)
+    part = xp.ascontiguousarray(seen.scaled(wide, xp))
+    part = backend.kernels.gaussian_filter(part, sigma.tolist())
     grid = seen.grid(image.grid, step_mm)
     in_part = affine_displacement(grid.matrix_to(image.grid.crop(wide)), grid.shape)
-    values = backend.kernels.warp(xp.ascontiguousarray(part), backend.asarray(in_part))
+    values = backend.kernels.warp(part, backend.asarray(in_part))
     values = normalize(values, PreprocessConfig(), xp)
     in_image = affine_displacement(grid.matrix_to(image.grid), grid.shape)
     inside = backend.asarray(~outside(in_image, image.shape))

@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from optreg.affine.lattice import box_around
 from optreg.image import Image
 from optreg.intensities import find_intensities
+from optreg.kernels import Backend
 from optreg.transform import DisplacementField
-from optreg.transform.sampling import map_field
+from optreg.transform.sampling import outside, thickened
 
 __all__ = ["resample_foreground"]
 
-_RIM_VOX = 1.0
-"""Standard deviation of the weights that continue the foreground beyond its border."""
-
+_RIM_VOX = 4 / 3
+"""Standard deviation of the weights that continue the foreground beyond its border: four voxels
+far, where the filter of the spline has died out."""
+_REACH_VOX = 8
+"""Voxels around the foreground that a sample in it may depend on."""
+_PAD_VOX = 2
+"""Voxels of repeated edge, for samples at the border of the image."""
 _COARSER = 0.5
 """Standard deviation for a voxel of a coarser grid, in its voxels, less that of the image's own."""
 
 
-def resample_foreground(image: Image, field: DisplacementField) -> Image:
+def resample_foreground(image: Image, field: DisplacementField, backend: Backend) -> Image:
     """Cubic interpolation that takes the background for missing, not for dark.
 
     Mixing the two would draw a rim of in-between values around the foreground, a voxel wide, that
@@ -36,39 +40,46 @@ def resample_foreground(image: Image, field: DisplacementField) -> Image:
         On any grid of the moving world.
     field : DisplacementField
         From the fixed to the moving world.
+    backend : Backend
 
     Returns
     -------
     Image
         float32 on the fixed grid, above the background, which is 0.
     """
-    base, floor, _ = find_intensities(image.data)
-    above = np.where(image.data > floor, image.data.astype(np.float64) - base, 0.0)
-    above = above.astype(np.float32)
-    share = field.apply(Image((above > 0).astype(np.float32), image.grid), "linear").data
-    inside = np.nonzero(share > 0.5)
-    data = np.zeros(share.shape, np.float32)
-    if len(inside[0]):
-        onto = field.fixed_grid.matrix_to(image.grid)
-        disp = map_field(onto, field.disp)
+    xp, k = backend.xp, backend.kernels
+    data = backend.asarray(thickened(image.data))
+    base, floor, _ = find_intensities(data, xp=xp)
+    # Taken away in float64, for the sake of whole numbers and of backgrounds far from zero.
+    above = xp.where(data > floor, data.astype(xp.float64) - base, 0).astype(xp.float32)
+    onto = field.fixed_grid.matrix_to(image.grid)
+    disp = k.map_field(onto, backend.asarray(field.disp))
+    share = k.warp((above > 0).astype(xp.float32), disp)
+    share[outside(disp, image.shape, xp)] = 0
+    inside = xp.flatnonzero(share > 0.5)
+    found = xp.zeros(share.size, xp.float32)
+    if len(inside):
         step = np.abs(onto[:3, :3]).max(axis=1)  # of the fixed grid, in voxels of the moving one
-        position = np.stack([i + d[inside] for i, d in zip(inside, disp, strict=True)])
-        data[inside] = _cubic(above, position, _COARSER * np.sqrt(np.maximum(step**2 - 1, 0)))
-    return Image(data, field.fixed_grid, image.name)
+        sigma_vox = _COARSER * np.sqrt(np.maximum(step**2 - 1, 0))
+        found[inside] = _cubic(above, disp, inside, sigma_vox, backend)
+    resampled = backend.asnumpy(found.reshape(*share.shape))
+    return Image(resampled, field.fixed_grid, image.name)
 
 
-def _cubic(
-    above: NDArray[np.float32], position: NDArray[Any], sigma_vox: NDArray[Any]
-) -> NDArray[np.float32]:
-    """Foreground of a volume at positions (3, N), with the extremes of the volume as bounds."""
-    low = np.maximum(np.floor(position.min(axis=1)).astype(int) - 8, 0)
-    high = np.ceil(position.max(axis=1)).astype(int) + 9
-    part = above[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+def _cubic(above: Any, disp: Any, inside: Any, sigma_vox: Any, backend: Backend) -> Any:
+    """Foreground of a volume at displaced voxels, with the extremes of the volume as bounds."""
+    xp, k = backend.xp, backend.kernels
+    box = tuple(
+        slice(max(s.start - _REACH_VOX, 0), s.stop + _REACH_VOX) for s in box_around(above > 0, xp)
+    )
+    part = xp.ascontiguousarray(above[box])
     mask = part > 0
-    total = ndimage.gaussian_filter(part, _RIM_VOX)
-    share = ndimage.gaussian_filter(mask.astype(np.float32), _RIM_VOX)
-    part = np.where(mask, part, total / np.maximum(share, 1e-4))
+    total, share = (k.gaussian_filter(v, _RIM_VOX) for v in (part, mask.astype(xp.float32)))
+    part = xp.where(mask, part, total / xp.maximum(share, 1e-4))
     if sigma_vox.max() > 0.1:
-        part = ndimage.gaussian_filter(part, sigma_vox, mode="nearest")
-    values = ndimage.map_coordinates(part, position - low[:, None], order=3, mode="nearest")
-    return np.clip(values, part[mask].min(), part.max())
+        part = k.gaussian_filter(part, sigma_vox.tolist())
+    low, high = xp.where(mask, part, part.max()).min(), part.max()
+    part = xp.pad(part, _PAD_VOX, mode="edge")
+    for axis, s in enumerate(box):
+        disp[axis] += _PAD_VOX - s.start  # now from the fixed grid to the part
+    return xp.clip(k.cubic_at(k.spline_coefficients(part), disp, inside), low, high)

@@ -35,8 +35,8 @@ class Backend:
     ----------
     name : str
         "cpu", "cuda:0", ...
-    xp, ndimage : module
-        numpy and scipy.ndimage, or their namesakes on the device.
+    xp : module
+        numpy, or its namesake on the device.
     kernels : module or namespace
         The functions of ``kernels.reference``, same names and signatures. What they return as a
         number may be an array without axes, which stays on the device.
@@ -55,7 +55,6 @@ class Backend:
 
     name: str
     xp: ModuleType
-    ndimage: ModuleType
     kernels: Any
     asarray: Callable[..., Any]
     asnumpy: Callable[..., Any]
@@ -96,14 +95,12 @@ def _peak_bytes() -> int:
 
 def _cpu_backend() -> Backend:
     import numpy
-    import scipy.ndimage
 
     from optreg.kernels import cpu
 
     return Backend(
         "cpu",
         numpy,
-        scipy.ndimage,
         cpu,
         numpy.ascontiguousarray,
         numpy.asarray,

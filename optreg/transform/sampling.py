@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from optreg.kernels import get_backend
+
 __all__ = [
     "affine_displacement",
     "thickened",
@@ -40,9 +42,11 @@ def affine_displacement(
 
 def map_field(matrix: NDArray[np.floating[Any]], disp: NDArray[np.float32]) -> NDArray[np.float32]:
     """Displacements ``matrix(x + disp(x)) - x``: `disp` followed by a change of voxel positions."""
-    out = rotate(matrix[:3, :3], disp)
-    out += affine_displacement(matrix, (disp.shape[1], disp.shape[2], disp.shape[3]))
-    return out
+    cpu = get_backend("cpu").kernels
+    moved = cpu.map_field(
+        np.ascontiguousarray(matrix, np.float64), np.ascontiguousarray(disp, np.float32)
+    )
+    return np.asarray(moved, np.float32)
 
 
 def thickened(volume: NDArray[Any], count: int = 2) -> NDArray[Any]:

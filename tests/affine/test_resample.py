@@ -7,8 +7,10 @@ from scipy import ndimage
 from optreg.affine import resample_foreground
 from optreg.grid import Grid
 from optreg.image import Image
+from optreg.kernels import get_backend
 from optreg.transform import Affine, DisplacementField
 
+BACKEND = get_backend("cpu")
 GRID = Grid.identity((24, 26, 22))
 SHIFT = Affine([[1, 0, 0, 0.4], [0, 1, 0, -0.3], [0, 0, 1, 0.2], [0, 0, 0, 1]])
 
@@ -21,7 +23,7 @@ def ball():
 
 
 def test_no_values_between_object_and_background(ball):
-    found = resample_foreground(ball, SHIFT.to_displacement(GRID)).data
+    found = resample_foreground(ball, SHIFT.to_displacement(GRID), BACKEND).data
     assert set(np.unique(np.round(found, 4))) == {0, 7}
     plain = SHIFT.apply(ball, GRID).data
     np.testing.assert_array_equal(found > 0, plain > 3.5)
@@ -29,7 +31,7 @@ def test_no_values_between_object_and_background(ball):
 
 def test_inside_it_is_cubic_interpolation(ball, rng):
     textured = Image(ball.data * rng.uniform(0.5, 1, GRID.shape), GRID)
-    found = resample_foreground(textured, SHIFT.to_displacement(GRID)).data
+    found = resample_foreground(textured, SHIFT.to_displacement(GRID), BACKEND).data
     position = np.indices(GRID.shape) + SHIFT.matrix[:3, 3].reshape(3, 1, 1, 1)
     expected = ndimage.map_coordinates(textured.data, position, order=3)
     deep = ndimage.binary_erosion(ball.data > 0, iterations=5)
@@ -45,7 +47,7 @@ def test_fine_detail_survives_half_a_voxel():
     half = np.eye(4)
     half[0, 3] = 0.5
     field = Affine(half).to_displacement(GRID)
-    found = resample_foreground(Image(5 + wave, GRID), field).data[6:-6, 6:-6, 6:-6] - 5
+    found = resample_foreground(Image(5 + wave, GRID), field, BACKEND).data[6:-6, 6:-6, 6:-6] - 5
     truth = np.sin(2 * np.pi * (np.arange(24) + 0.5) / 5)[6:-6, None, None]
     linear = Affine(half).apply(Image(5 + wave, GRID), GRID).data[6:-6, 6:-6, 6:-6] - 5
     assert np.abs(found - truth).max() < 0.03 < 0.15 < np.abs(linear - truth).max()
@@ -53,13 +55,13 @@ def test_fine_detail_survives_half_a_voxel():
 
 def test_identity_changes_nothing(ball):
     field = DisplacementField.identity(GRID)
-    np.testing.assert_allclose(resample_foreground(ball, field).data, ball.data, atol=1e-4)
+    np.testing.assert_allclose(resample_foreground(ball, field, BACKEND).data, ball.data, atol=1e-4)
 
 
 def test_negative_background_becomes_zero(ball):
     shifted = Image(ball.data - 1000, GRID)
-    found = resample_foreground(shifted, SHIFT.to_displacement(GRID)).data
-    expected = resample_foreground(ball, SHIFT.to_displacement(GRID)).data
+    found = resample_foreground(shifted, SHIFT.to_displacement(GRID), BACKEND).data
+    expected = resample_foreground(ball, SHIFT.to_displacement(GRID), BACKEND).data
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
@@ -67,5 +69,5 @@ def test_nothing_is_cut_off_by_the_fixed_grid(ball):
     """An object outside the fixed grid comes back whole."""
     far = Affine([[1, 0, 0, 60], [0, 1, 0, -40], [0, 0, 1, 0], [0, 0, 0, 1]])
     away = Image(ball.data, Grid(GRID.shape, far.matrix), "away")
-    found = resample_foreground(away, far.to_displacement(GRID))
+    found = resample_foreground(away, far.to_displacement(GRID), BACKEND)
     np.testing.assert_allclose(found.data, ball.data, atol=1e-3)

@@ -76,7 +76,6 @@ def backend() -> Backend:
     return Backend(
         "cuda-host",
         device_arrays.xp,
-        device_arrays.ndimage,
         bind(Engine(device_arrays.xp, function)),
         partial(to_device, xp=device_arrays.xp),
         device_arrays.asnumpy,

@@ -12,9 +12,8 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.ndimage
 
-__all__ = ["FUNCTIONS", "DeviceArray", "asnumpy", "ndimage", "xp"]
+__all__ = ["FUNCTIONS", "DeviceArray", "asnumpy", "xp"]
 
 FUNCTIONS = [
     "arange", "bincount", "clip", "concatenate", "diff", "einsum", "empty", "empty_like",
@@ -189,9 +188,3 @@ xp = _module(
     **{name: _on_device(getattr(np, name), name) for name in FUNCTIONS},
 )
 """Stands for CuPy; another function is one that nobody has looked up there."""
-
-ndimage = _module(
-    "device_arrays.ndimage",
-    gaussian_filter=_on_device(scipy.ndimage.gaussian_filter, "gaussian_filter"),
-)
-"""Stands for cupyx.scipy.ndimage."""

@@ -66,11 +66,7 @@ def fake(monkeypatch):
         cuda=SimpleNamespace(runtime=runtime, memory=memory, Device=FakeDevice),
         get_default_memory_pool=lambda: pool,
     )
-    library = {name: ModuleType(name) for name in ("cupyx", "cupyx.scipy", "cupyx.scipy.ndimage")}
-    library["cupyx"].scipy = library["cupyx.scipy"]
-    library["cupyx.scipy"].ndimage = library["cupyx.scipy.ndimage"]
-    for name, module in {"cupy": cupy, **library}.items():
-        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
     device.cuda_backend.cache_clear()
     yield cupy
     device.cuda_backend.cache_clear()

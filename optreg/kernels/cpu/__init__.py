@@ -1,5 +1,6 @@
 """Kernels for the CPU: numba, all cores, float32."""
 
+from optreg.kernels.cpu.cubic import cubic_at, spline_coefficients
 from optreg.kernels.cpu.discrete import convex_step, cost_volume
 from optreg.kernels.cpu.field import compose_step, relax_volume, root_mean_square
 from optreg.kernels.cpu.invert import invert, invert_at
@@ -17,7 +18,7 @@ from optreg.kernels.cpu.resample import downsample, upsample
 from optreg.kernels.cpu.smooth import box_filter, gaussian_filter
 from optreg.kernels.cpu.ssd import ssd
 from optreg.kernels.cpu.unfold import minimum_determinant_at, smooth_marked
-from optreg.kernels.cpu.warp import compose, warp, warp_nearest
+from optreg.kernels.cpu.warp import compose, map_field, warp, warp_nearest
 
 __all__ = [
     "box_filter",
@@ -25,6 +26,7 @@ __all__ = [
     "compose_step",
     "convex_step",
     "cost_volume",
+    "cubic_at",
     "downsample",
     "folding_sums",
     "gaussian_filter",
@@ -34,12 +36,14 @@ __all__ = [
     "jacobian_determinants",
     "landing",
     "lncc",
+    "map_field",
     "minimum_determinant",
     "minimum_determinant_at",
     "mind_ssc",
     "relax_volume",
     "root_mean_square",
     "smooth_marked",
+    "spline_coefficients",
     "spread",
     "ssd",
     "upsample",

@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from optreg.kernels.cpu._jit import jit, parallel_jit
-from optreg.kernels.reference.weights import gaussian_weights
+from optreg.kernels.reference.weights import gaussian_axes
 
-__all__ = ["box_filter", "gaussian_filter"]
+__all__ = ["box_filter", "filter_axes", "gaussian_filter"]
 
 
 @jit
@@ -26,9 +26,9 @@ def _filter_row(line, weights, out):
 
 
 @parallel_jit
-def _separable(volume, weights, out, work):
+def _separable(volume, along_x, along_y, along_z, out, work):
     channels, nx, ny, nz = volume.shape
-    radius = weights.shape[0] - 1
+    radius = along_z.shape[0] - 1
     for c in range(channels):
         for x in prange(nx):
             line = np.empty(nz + 2 * radius, np.float32)
@@ -38,14 +38,14 @@ def _separable(volume, weights, out, work):
                 line[radius : radius + nz] = row
                 line[:radius] = row[0]
                 line[radius + nz :] = row[nz - 1]
-                _filter_row(line, weights, plane[y])
+                _filter_row(line, along_z, plane[y])
             for y in range(ny):
                 target = work[x, y]
                 centre = plane[y]
                 for z in range(nz):
-                    target[z] = weights[0] * centre[z]
-                for k in range(1, radius + 1):
-                    w = weights[k]
+                    target[z] = along_y[0] * centre[z]
+                for k in range(1, along_y.shape[0]):
+                    w = along_y[k]
                     low, high = plane[max(y - k, 0)], plane[min(y + k, ny - 1)]
                     for z in range(nz):
                         target[z] += w * (low[z] + high[z])
@@ -54,9 +54,9 @@ def _separable(volume, weights, out, work):
                 target = out[c, x, y]
                 centre = work[x, y]
                 for z in range(nz):
-                    target[z] = weights[0] * centre[z]
-                for k in range(1, radius + 1):
-                    w = weights[k]
+                    target[z] = along_x[0] * centre[z]
+                for k in range(1, along_x.shape[0]):
+                    w = along_x[k]
                     low, high = work[max(x - k, 0), y], work[min(x + k, nx - 1), y]
                     for z in range(nz):
                         target[z] += w * (low[z] + high[z])
@@ -71,25 +71,26 @@ def gaussian_filter(volume, sigma, out=None, work=None):
     Parameters
     ----------
     volume : ndarray (X, Y, Z) or (C, X, Y, Z)
-    sigma : float
-        Standard deviation in voxels, more than 0.
+    sigma : float or sequence of three
+        Standard deviation in voxels, of each axis; 0 for none.
     out : ndarray, shape of `volume`, optional
         May be `volume` itself.
     work : ndarray (X, Y, Z), optional
         Scratch.
     """
-    out = np.empty_like(volume) if out is None else out
-    work = np.empty(volume.shape[-3:], np.float32) if work is None else work
-    shape = (-1, *volume.shape[-3:])
-    _separable(volume.reshape(shape), gaussian_weights(sigma), out.reshape(shape), work)
-    return out
+    return filter_axes(volume, gaussian_axes(sigma), out, work)
 
 
 def box_filter(volume, radius, out=None, work=None):
     """Mean over the cube of (2 r + 1)^3 voxels; the edge is repeated. See `gaussian_filter`."""
+    weights = np.full(radius + 1, 1 / (2 * radius + 1), np.float32)
+    return filter_axes(volume, (weights,) * 3, out, work)
+
+
+def filter_axes(volume, weights, out=None, work=None):
+    """Symmetric filters along x, y and z, each given by one half, centre first."""
     out = np.empty_like(volume) if out is None else out
     work = np.empty(volume.shape[-3:], np.float32) if work is None else work
     shape = (-1, *volume.shape[-3:])
-    weights = np.full(radius + 1, 1 / (2 * radius + 1), np.float32)
-    _separable(volume.reshape(shape), weights, out.reshape(shape), work)
+    _separable(volume.reshape(shape), *weights, out.reshape(shape), work)
     return out

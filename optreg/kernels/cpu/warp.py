@@ -10,7 +10,7 @@ from numba import prange
 
 from optreg.kernels.cpu._jit import jit, parallel_jit
 
-__all__ = ["compose", "warp", "warp_nearest"]
+__all__ = ["compose", "map_field", "warp", "warp_nearest"]
 
 
 @jit
@@ -109,6 +109,21 @@ def _compose(outer, inner, out):
 
 
 @parallel_jit
+def _map_field(matrix, disp, out):
+    change = matrix - np.eye(4)
+    for x in prange(disp.shape[1]):
+        for y in range(disp.shape[2]):
+            for c in range(3):
+                a, b, d = matrix[c, 0], matrix[c, 1], matrix[c, 2]
+                start, slope = x * change[c, 0] + y * change[c, 1] + matrix[c, 3], change[c, 2]
+                dx, dy, dz = disp[0, x, y], disp[1, x, y], disp[2, x, y]
+                row = out[c, x, y]
+                for z in range(disp.shape[3]):
+                    moved = a * np.float64(dx[z]) + b * np.float64(dy[z]) + d * np.float64(dz[z])
+                    row[z] = moved + (start + slope * np.float64(z))
+
+
+@parallel_jit
 def _nearest(image, disp, out):
     nx, ny, nz = image.shape
     for x in prange(disp.shape[1]):
@@ -164,4 +179,23 @@ def compose(outer, inner, out=None):
     """
     out = np.empty_like(inner) if out is None else out
     _compose(outer, inner, out)
+    return out
+
+
+def map_field(matrix, disp):
+    """Displacements ``matrix(x + disp(x)) - x``: `disp` followed by a change of voxel positions.
+
+    Parameters
+    ----------
+    matrix : ndarray (4, 4) of float64
+    disp : ndarray (3, X, Y, Z)
+        Displacement in voxels.
+
+    Returns
+    -------
+    ndarray (3, X, Y, Z) float32
+        Of positions in float64, rounded once.
+    """
+    out = np.empty(disp.shape, np.float32)
+    _map_field(matrix, disp, out)
     return out

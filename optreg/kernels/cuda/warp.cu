@@ -48,3 +48,20 @@ extern "C" __global__ void nearest_voxel(const float* disp, int mx, int my, int 
     }
     out[i] = outside && !inside ? -1 : flat;
 }
+
+// Displacement followed by an affine map: `matrix` has three rows of four.
+extern "C" __global__ void map_field(const double* matrix, const float* disp, int nx, int ny,
+                                     int nz, float* out)
+{
+    int i = THREAD, n = nx * ny * nz;
+    if (i >= n) return;
+    Voxel v = voxel(i, ny, nz);
+    double at[3] = {(double)v.x, (double)v.y, (double)v.z};
+    for (int c = 0; c < 3; ++c) {
+        const double* row = matrix + 4 * c;
+        double moved = row[3];
+        for (int k = 0; k < 3; ++k)
+            moved += (row[k] - (c == k)) * at[k] + row[k] * (double)disp[(size_t)k * n + i];
+        out[(size_t)c * n + i] = (float)moved;
+    }
+}

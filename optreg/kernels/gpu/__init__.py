@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from types import SimpleNamespace
 
+from optreg.kernels.gpu.cubic import cubic_at, spline_coefficients
 from optreg.kernels.gpu.discrete import convex_step, cost_volume
 from optreg.kernels.gpu.engine import Engine
 from optreg.kernels.gpu.field import compose_step, relax_volume, root_mean_square
@@ -26,7 +27,7 @@ from optreg.kernels.gpu.resample import downsample, upsample
 from optreg.kernels.gpu.similarity import lncc, ssd
 from optreg.kernels.gpu.smooth import box_filter, gaussian_filter
 from optreg.kernels.gpu.unfold import smooth_marked
-from optreg.kernels.gpu.warp import compose, warp, warp_labels, warp_nearest
+from optreg.kernels.gpu.warp import compose, map_field, warp, warp_labels, warp_nearest
 
 __all__ = ["Engine", "bind"]
 
@@ -36,6 +37,7 @@ _FUNCTIONS = (
     compose_step,
     convex_step,
     cost_volume,
+    cubic_at,
     downsample,
     folding_sums,
     gaussian_filter,
@@ -45,12 +47,14 @@ _FUNCTIONS = (
     jacobian_determinants,
     landing,
     lncc,
+    map_field,
     mind_ssc,
     minimum_determinant,
     minimum_determinant_at,
     relax_volume,
     root_mean_square,
     smooth_marked,
+    spline_coefficients,
     spread,
     ssd,
     upsample,

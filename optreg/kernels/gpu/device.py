@@ -96,12 +96,9 @@ def cuda_backend(index: int = 0) -> Backend:
                 f"{total // 2**20} MB are free; {_INSTEAD}"
             )
 
-    import cupyx.scipy.ndimage
-
     return Backend(
         name,
         cupy,
-        cupyx.scipy.ndimage,
         bind(Engine(cupy, lambda kernel: module().get_function(kernel))),
         partial(to_device, xp=cupy),
         cupy.asnumpy,

@@ -9,7 +9,7 @@ import numpy as np
 
 from optreg.errors import DeviceError
 from optreg.kernels.gpu.source import Parameter, parameters
-from optreg.kernels.reference.weights import gaussian_weights
+from optreg.kernels.reference.weights import gaussian_weights, spline_weights
 
 __all__ = ["Engine"]
 
@@ -85,6 +85,10 @@ class Engine:
         """Half of a box filter's weights on the device, copied there once."""
         size = 2 * radius + 1
         return self._kept(("box", radius), lambda: np.full(radius + 1, 1 / size, np.float32))
+
+    def spline(self) -> Any:
+        """Half of the filter for coefficients of a cubic B-spline."""
+        return self._kept(("spline", 3.0), spline_weights)
 
     def _kept(self, key: tuple[str, float], make: Callable[[], Any]) -> Any:
         if key not in self._weights:

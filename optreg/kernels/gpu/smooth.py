@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["box_filter", "gaussian_filter"]
+import numpy as np
+
+__all__ = ["box_filter", "filter_axes", "gaussian_filter"]
 
 _LARGE = 2**21
 """Voxels of a channel that keep the device busy alone: others need not be filtered with it."""
@@ -13,29 +15,34 @@ def gaussian_filter(engine, volume, sigma, out=None, work=None):
 
     `work` is not used: it takes two volumes.
     """
-    return _separable(engine, volume, engine.gaussian(sigma), out)
+    weights = tuple(engine.gaussian(float(s)) for s in np.broadcast_to(sigma, 3))
+    return filter_axes(engine, volume, weights, out)
 
 
 def box_filter(engine, volume, radius, out=None, work=None):
     """Mean over (2 r + 1)^3 voxels; see ``kernels.cpu.smooth``."""
-    return _separable(engine, volume, engine.box(radius), out)
+    return filter_axes(engine, volume, (engine.box(radius),) * 3, out)
 
 
-def _separable(engine, volume, weights, out):
-    """Along z, y and x; `out` may be `volume`."""
+def filter_axes(engine, volume, weights, out=None):
+    """Filters along x, y and z, given by one half; `out` may be `volume`."""
     out = engine.empty(volume.shape) if out is None else out
     if volume.ndim > 3 and volume[0].size > _LARGE:
         for channel, target in zip(volume, out, strict=True):
-            _separable(engine, channel, weights, target)
+            filter_axes(engine, channel, weights, target)
         return out
     first, second = engine.empty(volume.shape), engine.empty(volume.shape)
-    _, ny, nz = volume.shape[-3:]
-    steps = ((volume, first, nz, 1), (first, second, ny, nz), (second, out, 0, ny * nz))
-    for source, target, length, stride in steps:
-        # The channels follow each other along x: its length is that of one of them.
-        length = length or volume.shape[-3]
+    # The channels follow each other along x: its length is that of one of them.
+    nx, ny, nz = volume.shape[-3:]
+    along_x, along_y, along_z = weights
+    steps = (
+        (volume, along_z, first, nz, 1),
+        (first, along_y, second, ny, nz),
+        (second, along_x, out, nx, ny * nz),
+    )
+    for source, half, target, length, stride in steps:
         engine.launch(
-            "filter_axis", volume.size, source, weights, len(weights) - 1, length, stride,
-            volume.size, target,
+            "filter_axis", volume.size, source, half, len(half) - 1, length, stride, volume.size,
+            target,
         )  # fmt: skip
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["compose", "warp", "warp_labels", "warp_nearest"]
+__all__ = ["compose", "map_field", "warp", "warp_labels", "warp_nearest"]
 
 
 def warp(engine, image, disp, out=None):
@@ -21,6 +21,14 @@ def compose(engine, outer, inner, out=None):
     out = engine.empty(inner.shape) if out is None else out
     shape = inner.shape[1:]
     engine.launch("compose", _voxels(shape), outer, *outer.shape[1:], inner, *shape, out)
+    return out
+
+
+def map_field(engine, matrix, disp):
+    """``matrix(x + disp(x)) - x`` for a (4, 4) matrix on the host; see ``kernels.cpu.warp``."""
+    out, shape = engine.empty(disp.shape), disp.shape[1:]
+    entries = engine.xp.asarray(matrix[:3])
+    engine.launch("map_field", _voxels(shape), entries, disp, *shape, out)
     return out
 
 

@@ -1,5 +1,6 @@
 """Every hot operation in NumPy and SciPy: the specification of the kernels and their oracle."""
 
+from optreg.kernels.reference.cubic import cubic_at, spline_coefficients
 from optreg.kernels.reference.discrete import convex_step, cost_volume
 from optreg.kernels.reference.field import (
     compose_step,
@@ -21,7 +22,14 @@ from optreg.kernels.reference.marked import landing, spread
 from optreg.kernels.reference.mind import mind_ssc
 from optreg.kernels.reference.similarity import lncc, ssd
 from optreg.kernels.reference.smooth import box_filter, gaussian_filter
-from optreg.kernels.reference.warp import compose, invert, invert_at, warp, warp_nearest
+from optreg.kernels.reference.warp import (
+    compose,
+    invert,
+    invert_at,
+    map_field,
+    warp,
+    warp_nearest,
+)
 
 __all__ = [
     "box_filter",
@@ -29,6 +37,7 @@ __all__ = [
     "compose_step",
     "convex_step",
     "cost_volume",
+    "cubic_at",
     "downsample",
     "folding_sums",
     "gaussian_filter",
@@ -38,12 +47,14 @@ __all__ = [
     "jacobian_determinants",
     "landing",
     "lncc",
+    "map_field",
     "minimum_determinant",
     "minimum_determinant_at",
     "mind_ssc",
     "relax_volume",
     "root_mean_square",
     "smooth_marked",
+    "spline_coefficients",
     "spread",
     "ssd",
     "upsample",

@@ -11,7 +11,7 @@ from optreg.kernels.reference.warp import _result
 def gaussian_filter(volume, sigma, out=None, work=None):
     """Gaussian cut at three standard deviations, the edge repeated."""
     channels = volume.reshape((-1, *volume.shape[-3:]))
-    radius = max(1, int(3 * sigma + 0.5))
+    radius = [max(1, int(3 * s + 0.5)) for s in np.broadcast_to(sigma, 3)]
     smooth = [ndimage.gaussian_filter(c, sigma, mode="nearest", radius=radius) for c in channels]
     return _result(np.stack(smooth).reshape(volume.shape), out)
 

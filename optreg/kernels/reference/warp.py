@@ -51,3 +51,10 @@ def invert_at(disp, marked, inverse, iterations=200, tolerance=1e-3):
     found = invert(disp, inverse, iterations, tolerance)
     inverse.reshape(3, -1)[:, marked] = found.reshape(3, -1)[:, marked]
     return inverse
+
+
+def map_field(matrix, disp):
+    """``matrix(x + disp(x)) - x``."""
+    grid = np.indices(disp.shape[1:])
+    moved = np.einsum("ij,j...->i...", matrix[:3, :3], grid + disp.astype(np.float64))
+    return moved + matrix[:3, 3, None, None, None] - grid
