@@ -15,9 +15,8 @@ from optreg.transform.sampling import outside, thickened
 
 __all__ = ["resample_foreground"]
 
-_RIM_VOX = 4 / 3
-"""Standard deviation of the weights that continue the foreground beyond its border: four voxels
-far, where the filter of the spline has died out."""
+_RIM_VOX = 1.0
+"""Standard deviation of the weights that continue the foreground beyond its border."""
 _REACH_VOX = 8
 """Voxels around the foreground that a sample in it may depend on."""
 _PAD_VOX = 2

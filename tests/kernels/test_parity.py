@@ -154,6 +154,41 @@ def test_steps_and_regularization(kernels, shape):
     close(ours, reference.relax_volume(field.astype(float), 0.3, np.empty(shape)), 2e-6)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("sigma", [(0.0, 1.3, 0.6), (2.1, 0.0, 0.0)])
+def test_gaussian_of_each_axis(kernels, shape, sigma):
+    volume = volumes(shape, 2)
+    close(kernels.gaussian_filter(volume, sigma), reference.gaussian_filter(volume, sigma), 1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cubic_interpolation(kernels, shape):
+    volume, disp = volumes(shape, 3), fields(shape, 10, 3.0)
+    coefficients = kernels.spline_coefficients(volume)
+    close(coefficients, reference.spline_coefficients(volume), 2e-6)
+    position = np.indices(shape) + disp
+    inner = (position >= 1) & (position <= np.array(shape).reshape(3, 1, 1, 1) - 2)
+    marked = np.flatnonzero(inner.all(axis=0))
+    assert len(marked) > 50
+    expected = reference.cubic_at(coefficients.astype(float), disp, marked)
+    close(kernels.cubic_at(coefficients, disp, marked), expected, 2e-6)
+    # At the voxels themselves it is the volume; beyond the border it stays finite.
+    still = kernels.cubic_at(coefficients, 0 * disp, np.arange(volume.size)).reshape(shape)
+    inside = (slice(1, -1),) * 3
+    close(still[inside], volume[inside], 2e-6)
+    everywhere = kernels.cubic_at(coefficients, 50 * disp, np.arange(volume.size))
+    assert np.isfinite(everywhere).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_affine_after_a_field(kernels, shape):
+    rng = np.random.default_rng(11)
+    disp, matrix = fields(shape, 12, 3.0), np.eye(4)
+    matrix[:3] += np.hstack([rng.normal(0, 0.2, (3, 3)), rng.normal(0, 20, (3, 1))])
+    close(kernels.map_field(matrix, disp), reference.map_field(matrix, disp), 1e-6)
+    assert np.array_equal(kernels.map_field(np.eye(4), disp), disp)
+
+
 def test_root_mean_square_of_many_voxels(kernels):
     force = fields((48, 52, 44), 6, 2.0)
     force[:, :20] = 0
