@@ -28,7 +28,7 @@ def _filter_row(line, weights, out):
 @parallel_jit
 def _separable(volume, along_x, along_y, along_z, out, work):
     channels, nx, ny, nz = volume.shape
-    radius = along_z.shape[0] - 1
+    radius, ends_y, ends_x = along_z.shape[0] - 1, along_y.shape[0], along_x.shape[0]
     for c in range(channels):
         for x in prange(nx):
             line = np.empty(nz + 2 * radius, np.float32)
@@ -44,7 +44,7 @@ def _separable(volume, along_x, along_y, along_z, out, work):
                 centre = plane[y]
                 for z in range(nz):
                     target[z] = along_y[0] * centre[z]
-                for k in range(1, along_y.shape[0]):
+                for k in range(1, ends_y):
                     w = along_y[k]
                     low, high = plane[max(y - k, 0)], plane[min(y + k, ny - 1)]
                     for z in range(nz):
@@ -55,7 +55,7 @@ def _separable(volume, along_x, along_y, along_z, out, work):
                 centre = work[x, y]
                 for z in range(nz):
                     target[z] = along_x[0] * centre[z]
-                for k in range(1, along_x.shape[0]):
+                for k in range(1, ends_x):
                     w = along_x[k]
                     low, high = work[max(x - k, 0), y], work[min(x + k, nx - 1), y]
                     for z in range(nz):
