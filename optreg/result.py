@@ -85,7 +85,8 @@ class Registration:
         backend: Backend,
     ) -> Registration:
         """Result of the final fields (on the device), with the quality measured on them."""
-        quality = _quality(*fields, foreground(np.asarray(fixed.data)), backend)
+        mask = foreground(backend.asarray(fixed.data), backend.xp)
+        quality = _quality(*fields, mask, backend)
         quality["repaired_voxels"] = float(repaired_voxels)
         if history:
             finest = history[-1]["level"]
@@ -162,13 +163,11 @@ class Registration:
             write_atomic(target / name, [text.encode()], overwrite)
 
 
-def _quality(
-    disp: Any, inverse: Any, mask: NDArray[np.bool_], backend: Backend
-) -> dict[str, float]:
+def _quality(disp: Any, inverse: Any, mask: Any, backend: Backend) -> dict[str, float]:
     """Folding and regularity in the whole grid and in the foreground of the fixed image."""
     xp, k = backend.xp, backend.kernels
     ndv, folded = _folding(disp, k)
-    inside = backend.asarray(np.flatnonzero(mask))
+    inside = xp.flatnonzero(mask)
     log_j = xp.log(xp.maximum(k.jacobian_determinant(disp).take(inside), 1e-9))
     back = k.compose(inverse, disp).reshape(3, -1)
     # What leaves the grid has no inverse on it.

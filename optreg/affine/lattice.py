@@ -12,7 +12,7 @@ from optreg.config import PreprocessConfig
 from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.image import Image
-from optreg.intensities import find_intensities
+from optreg.intensities import few_samples, find_intensities
 from optreg.kernels import Backend
 from optreg.preprocess import normalize
 from optreg.transform.sampling import affine_displacement, outside
@@ -26,8 +26,6 @@ _SMOOTHING = 0.5
 _BRIGHTEST = 99.9
 """Percentile of the foreground above which intensities are cut: in smooth images, what outshines
 all would outshine what is around it."""
-_SAMPLES = 100_000
-"""Voxels that are looked at for it, about."""
 _MARGIN = 2
 """Steps around the foreground, so that background is compared too."""
 DARK = 0.1
@@ -95,7 +93,7 @@ def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
         There is none.
     """
     data = backend.asarray(image.data)
-    step = max(1, round((data.size / _SAMPLES) ** (1 / 3)))
+    step = few_samples(data)
     base, floor, top = find_intensities(data, _BRIGHTEST, backend.xp, step=step)
     mask = data > floor
     if not bool(mask.any()):
