@@ -14,6 +14,7 @@ from optreg.intensities import find_intensities
 
 __all__ = [
     "Box",
+    "box_around",
     "check_content",
     "check_overlap",
     "foreground_box",
@@ -143,16 +144,24 @@ def normalize(data: Any, config: PreprocessConfig, xp: Any = np, region: Any | N
     return xp.clip(out, 0.0, 1.0, out=out).astype(xp.float32)
 
 
+def box_around(mask: Any, xp: Any = np) -> tuple[slice, slice, slice]:
+    """Smallest box of a volume (X, Y, Z) that holds all of a mask, which is not empty."""
+    ends = []
+    for axis in range(3):
+        used = xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        ends.append(slice(int(used[0]), int(used[-1]) + 1))
+    return ends[0], ends[1], ends[2]
+
+
 def foreground_box(fixed: Any, moving: Any, margin_vox: int, multiple: int, xp: Any = np) -> Box:
     """Box around the foregrounds (> 0) of both volumes, sizes divisible by `multiple`.
 
     It may reach beyond the grid, by less than `multiple` voxels an axis.
     """
-    mask = (fixed > 0) | (moving > 0)
     slices = []
-    for axis, n in enumerate(mask.shape):
-        used = xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        low, high = max(int(used[0]) - margin_vox, 0), min(int(used[-1]) + 1 + margin_vox, n)
+    around = box_around((fixed > 0) | (moving > 0), xp)
+    for used, n in zip(around, fixed.shape, strict=True):
+        low, high = max(used.start - margin_vox, 0), min(used.stop + margin_vox, n)
         high = high + -(high - low) % multiple
         shift = min(max(high - n, 0), low)  # stay inside the grid where there is room
         low, high = low - shift, high - shift

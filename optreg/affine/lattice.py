@@ -14,10 +14,10 @@ from optreg.grid import Grid
 from optreg.image import Image
 from optreg.intensities import few_samples, find_intensities
 from optreg.kernels import Backend
-from optreg.preprocess import normalize
+from optreg.preprocess import box_around, normalize
 from optreg.transform.sampling import affine_displacement, outside
 
-__all__ = ["DARK", "Foreground", "Lattice", "box_around", "find_foreground", "make_lattice"]
+__all__ = ["DARK", "Foreground", "Lattice", "find_foreground", "make_lattice"]
 
 _STEPS = 40
 """Steps along the longest side of the foreground."""
@@ -99,15 +99,6 @@ def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
     if not bool(mask.any()):
         raise InputError(f"{image.name or role}: no foreground to align")
     return Foreground(data, base, top, box_around(mask, backend.xp))
-
-
-def box_around(mask: Any, xp: Any) -> tuple[slice, slice, slice]:
-    """Smallest box of a volume that holds all of a mask, which is not empty."""
-    ends = []
-    for axis in range(3):
-        used = xp.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        ends.append(slice(int(used[0]), int(used[-1]) + 1))
-    return ends[0], ends[1], ends[2]
 
 
 @dataclass(frozen=True, eq=False)

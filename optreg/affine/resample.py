@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from optreg.affine.lattice import box_around
 from optreg.image import Image
 from optreg.intensities import few_samples, find_intensities
 from optreg.kernels import Backend
+from optreg.preprocess import box_around
 from optreg.transform import DisplacementField
 from optreg.transform.sampling import outside, thickened
 
