@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from optreg.kernels.cpu._jit import jit, parallel_jit
-from optreg.kernels.reference.weights import gaussian_axes
+from optreg.kernels.reference.weights import gaussian_weights, of_each_axis
 
 __all__ = ["box_filter", "filter_axes", "gaussian_filter"]
 
@@ -71,14 +71,15 @@ def gaussian_filter(volume, sigma, out=None, work=None):
     Parameters
     ----------
     volume : ndarray (X, Y, Z) or (C, X, Y, Z)
-    sigma : float or sequence of three
+    sigma : float, or list or tuple of three
         Standard deviation in voxels, of each axis; 0 for none.
     out : ndarray, shape of `volume`, optional
         May be `volume` itself.
     work : ndarray (X, Y, Z), optional
         Scratch.
     """
-    return filter_axes(volume, gaussian_axes(sigma), out, work)
+    weights = tuple(gaussian_weights(s) for s in of_each_axis(sigma))
+    return filter_axes(volume, weights, out, work)
 
 
 def box_filter(volume, radius, out=None, work=None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from optreg.kernels.reference.weights import of_each_axis
 
 __all__ = ["box_filter", "filter_axes", "gaussian_filter"]
 
@@ -15,7 +15,7 @@ def gaussian_filter(engine, volume, sigma, out=None, work=None):
 
     `work` is not used: it takes two volumes.
     """
-    weights = tuple(engine.gaussian(float(s)) for s in np.broadcast_to(sigma, 3))
+    weights = tuple(engine.gaussian(s) for s in of_each_axis(sigma))
     return filter_axes(engine, volume, weights, out)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 
+@cache
 def gaussian_weights(sigma):
     """One half of a normalized Gaussian, centre first, cut at three standard deviations."""
     if sigma <= 0:
@@ -15,9 +18,9 @@ def gaussian_weights(sigma):
     return (kernel / kernel.sum())[radius:].astype(np.float32)
 
 
-def gaussian_axes(sigma):
-    """Weights along x, y and z for one standard deviation, or one for each axis."""
-    return tuple(gaussian_weights(float(s)) for s in np.broadcast_to(sigma, 3))
+def of_each_axis(sigma):
+    """Standard deviations along x, y and z, from one for all or one for each."""
+    return tuple(map(float, sigma)) if isinstance(sigma, (tuple, list)) else (float(sigma),) * 3
 
 
 def spline_weights():
