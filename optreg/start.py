@@ -18,7 +18,7 @@ from optreg.kernels import Backend
 from optreg.pipeline import register_volumes
 from optreg.preprocess import check_overlap
 from optreg.result import Status
-from optreg.storage import canonical_of
+from optreg.storage import canonical_of, is_canonical
 from optreg.transform import Affine, DisplacementField
 
 __all__ = ["find_start", "is_found"]
@@ -101,10 +101,7 @@ def _decided(inputs: Inputs, backend: Backend) -> Initial | None:
 
 def _in_order(inputs: Inputs) -> Inputs:
     """Inputs with the axes of both images in one order: lattices follow them."""
-    images = (*inputs.fixed, *inputs.moving)
-    if all(image.grid.orientation == "RAS" for image in images):
-        return inputs
-    return canonical_of(inputs)
+    return inputs if is_canonical(inputs) else canonical_of(inputs)
 
 
 def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> Affine:

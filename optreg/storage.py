@@ -20,8 +20,8 @@ __all__ = ["canonical_of", "is_canonical", "stored_of"]
 
 
 def is_canonical(inputs: Inputs) -> bool:
-    """Whether the array axes of the fixed image go to the right, the front and the top."""
-    return inputs.fixed[0].grid.orientation == "RAS"
+    """Whether the array axes of all images go to the right, the front and the top."""
+    return all(i.grid.orientation == "RAS" for i in (*inputs.fixed, *inputs.moving))
 
 
 def canonical_of(inputs: Inputs) -> Inputs:

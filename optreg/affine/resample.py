@@ -81,4 +81,4 @@ def _cubic(above: Any, disp: Any, inside: Any, sigma_vox: Any, backend: Backend)
     part = xp.pad(part, _PAD_VOX, mode="edge")
     for axis, s in enumerate(box):
         disp[axis] += _PAD_VOX - s.start  # now from the fixed grid to the part
-    return xp.clip(k.cubic_at(k.spline_coefficients(part), disp, inside), low, high)
+    return xp.clip(k.cubic_at(part, k.spline_coefficients(part), disp, inside), low, high)

@@ -71,3 +71,13 @@ def test_nothing_is_cut_off_by_the_fixed_grid(ball):
     away = Image(ball.data, Grid(GRID.shape, far.matrix), "away")
     found = resample_foreground(away, far.to_displacement(GRID), BACKEND)
     np.testing.assert_allclose(found.data, ball.data, atol=1e-3)
+
+
+def test_voxels_that_meet_keep_their_values(ball, rng):
+    """Whatever the grid: rounding alone would move plateaus to another bin of a histogram."""
+    textured = Image((ball.data * rng.uniform(0.5, 1, GRID.shape)).astype(np.float32), GRID)
+    larger = np.eye(4)
+    larger[:3, 3] = -3
+    padded = Image(np.pad(textured.data, 3), Grid((30, 32, 28), larger))
+    found = resample_foreground(padded, DisplacementField.identity(GRID), BACKEND)
+    np.testing.assert_array_equal(found.data, textured.data)

@@ -170,13 +170,15 @@ def test_cubic_interpolation(kernels, shape):
     inner = (position >= 1) & (position <= np.array(shape).reshape(3, 1, 1, 1) - 2)
     marked = np.flatnonzero(inner.all(axis=0))
     assert len(marked) > 50
-    expected = reference.cubic_at(coefficients.astype(float), disp, marked)
-    close(kernels.cubic_at(coefficients, disp, marked), expected, 2e-6)
-    # At the voxels themselves it is the volume; beyond the border it stays finite.
-    still = kernels.cubic_at(coefficients, 0 * disp, np.arange(volume.size)).reshape(shape)
-    inside = (slice(1, -1),) * 3
-    close(still[inside], volume[inside], 2e-6)
-    everywhere = kernels.cubic_at(coefficients, 50 * disp, np.arange(volume.size))
+    expected = reference.cubic_at(volume, coefficients.astype(float), disp, marked)
+    close(kernels.cubic_at(volume, coefficients, disp, marked), expected, 2e-6)
+    # At the voxels themselves it is the volume, near them the spline is close to it.
+    voxels, inside = np.arange(volume.size), (slice(2, -2),) * 3
+    still = kernels.cubic_at(volume, coefficients, 0 * disp, voxels).reshape(shape)
+    assert np.array_equal(still, volume)
+    beside = kernels.cubic_at(volume, coefficients, 0 * disp + np.float32(1e-3), voxels)
+    assert 0 < np.abs(beside.reshape(shape) - volume)[inside].max() < 0.01
+    everywhere = kernels.cubic_at(volume, coefficients, 50 * disp, voxels)
     assert np.isfinite(everywhere).all()
 
 

@@ -7,6 +7,7 @@ from numba import prange
 
 from optreg.kernels.cpu._jit import jit, parallel_jit
 from optreg.kernels.cpu.smooth import filter_axes
+from optreg.kernels.reference.cubic import NEAR_VOX
 from optreg.kernels.reference.weights import spline_weights
 
 __all__ = ["cubic_at", "spline_coefficients"]
@@ -24,16 +25,30 @@ def _basis(position, size):
     return lower - 1, (a, b, c, d)
 
 
+@jit
+def _on_voxel(position, size):
+    """Voxel at which a position lies, or -1."""
+    nearest = np.floor(position + 0.5)
+    if abs(position - nearest) > NEAR_VOX or not 0 <= nearest < size:
+        return -1
+    return np.int64(nearest)
+
+
 @parallel_jit
-def _cubic_at(coefficients, disp, marked, out):
+def _cubic_at(volume, coefficients, disp, marked, out):
     nx, ny, nz = coefficients.shape
     _, _, my, mz = disp.shape
     for n in prange(len(marked)):
         row = marked[n] // mz
         x, y, z = row // my, row % my, marked[n] % mz
-        ix, wx = _basis(x + np.float64(disp[0, x, y, z]), nx)
-        iy, wy = _basis(y + np.float64(disp[1, x, y, z]), ny)
-        iz, wz = _basis(z + np.float64(disp[2, x, y, z]), nz)
+        px = x + np.float64(disp[0, x, y, z])
+        py = y + np.float64(disp[1, x, y, z])
+        pz = z + np.float64(disp[2, x, y, z])
+        i, j, k = _on_voxel(px, nx), _on_voxel(py, ny), _on_voxel(pz, nz)
+        if min(i, j, k) >= 0:
+            out[n] = volume[i, j, k]
+            continue
+        (ix, wx), (iy, wy), (iz, wz) = _basis(px, nx), _basis(py, ny), _basis(pz, nz)
         total = 0.0
         for i in range(4):
             plane = 0.0
@@ -60,11 +75,13 @@ def spline_coefficients(volume):
     return filter_axes(volume, (spline_weights(),) * 3)
 
 
-def cubic_at(coefficients, disp, marked):
+def cubic_at(volume, coefficients, disp, marked):
     """Cubic B-spline at ``x + disp(x)`` for some voxels x.
 
     Parameters
     ----------
+    volume : ndarray (X, Y, Z)
+        Values at the voxels themselves: there, coefficients in float32 would be off by rounding.
     coefficients : ndarray (X, Y, Z)
         From `spline_coefficients`; at least four voxels along each axis.
     disp : ndarray (3, X', Y', Z')
@@ -77,5 +94,5 @@ def cubic_at(coefficients, disp, marked):
     ndarray (N,) float32
     """
     out = np.empty(len(marked), np.float32)
-    _cubic_at(coefficients, disp, marked, out)
+    _cubic_at(volume, coefficients, disp, marked, out)
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optreg.kernels.gpu.smooth import filter_axes
+from optreg.kernels.reference.cubic import NEAR_VOX
 
 __all__ = ["cubic_at", "spline_coefficients"]
 
@@ -12,11 +13,11 @@ def spline_coefficients(engine, volume):
     return filter_axes(engine, volume, (engine.spline(),) * 3)
 
 
-def cubic_at(engine, coefficients, disp, marked):
+def cubic_at(engine, volume, coefficients, disp, marked):
     """Cubic B-spline at ``x + disp(x)`` for some voxels; see ``kernels.cpu.cubic``."""
     out, count = engine.empty(marked.shape), len(marked)
     engine.launch(
-        "cubic_at", count, coefficients, *coefficients.shape, disp, marked, count, *disp.shape[1:],
-        out,
+        "cubic_at", count, volume, coefficients, *volume.shape, NEAR_VOX, disp, marked, count,
+        *disp.shape[1:], out,
     )  # fmt: skip
     return out
