@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Intensities", "few_samples", "find_intensities", "foreground"]
+__all__ = ["Intensities", "find_intensities", "foreground"]
 
 _DUST = 1e-3
 """Part of the intensities of the foreground that is none: interpolation leaves such traces around
@@ -36,7 +36,11 @@ class Intensities(NamedTuple):
 
 
 def find_intensities(
-    data: Any, percentile: float = 99.0, xp: Any = np, region: Any | None = None, step: int = 1
+    data: Any,
+    percentile: float = 99.0,
+    xp: Any = np,
+    region: Any | None = None,
+    sparse: bool = False,
 ) -> Intensities:
     """Background and foreground of an image.
 
@@ -50,9 +54,10 @@ def find_intensities(
         Of the foreground, for the top.
     region : (X, Y, Z) array, optional
         The percentile is that of voxels where it is above 0.
-    step : int
-        Only every so many voxels along each axis are looked at for the percentile.
+    sparse : bool
+        A grid of voxels, no more than a percentile needs, is looked at for it.
     """
+    step = max(1, round((data.size / _SAMPLES) ** (1 / 3))) if sparse else 1
     thin = (slice(None, None, step),) * 3
     values = data[thin]
     counted = None if region is None else region[thin] > 0
@@ -79,11 +84,6 @@ def find_intensities(
     return Intensities(base, base + _DUST * (top - base), top)
 
 
-def few_samples(data: Any) -> int:
-    """Step for `find_intensities` with which as many voxels are looked at as a percentile needs."""
-    return max(1, round((data.size / _SAMPLES) ** (1 / 3)))
-
-
 def foreground(data: Any, xp: Any = np) -> Any:
     """(X, Y, Z) bool: where an image is above its background."""
-    return data > find_intensities(data, xp=xp, step=few_samples(data)).floor
+    return data > find_intensities(data, xp=xp, sparse=True).floor

@@ -15,7 +15,7 @@ from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.inputs import Inputs
-from optreg.intensities import few_samples, find_intensities
+from optreg.intensities import find_intensities
 from optreg.kernels import Backend
 from optreg.preprocess import Box, check_overlap, foreground_box, normalize
 from optreg.transform import DisplacementField
@@ -216,6 +216,6 @@ def _seen(image: Image, grid: Grid, start: DisplacementField | None) -> NDArray[
 def _is_cut(image: Image) -> bool:
     """Whether a face of the field of view goes through the foreground."""
     data = np.asarray(image.data)
-    floor = find_intensities(data, step=few_samples(data)).floor
+    floor = find_intensities(data, sparse=True).floor
     faces = [data.take(end, axis) for axis in range(3) for end in (0, -1)]
     return any(float((face > floor).mean()) > _CUT for face in faces)

@@ -18,7 +18,7 @@ from optreg.kernels import Backend
 from optreg.pipeline import register_volumes
 from optreg.preprocess import check_overlap
 from optreg.result import Status
-from optreg.storage import canonical_of, is_canonical
+from optreg.storage import canonical_of
 from optreg.transform import Affine, DisplacementField
 
 __all__ = ["find_start", "is_found"]
@@ -90,18 +90,13 @@ def _decided(inputs: Inputs, backend: Backend) -> Initial | None:
     if min(inputs.fixed[0].shape) == 1 or inputs.still_axes:
         return None
     check_overlap(inputs.fixed[0], inputs.moving[0])
-    inputs = _in_order(inputs)
+    inputs = canonical_of(inputs)  # lattices follow the axes
     fixed, moving = inputs.fixed[0], inputs.moving[0]
     if not affine.lie_apart(fixed, moving, backend):
         return None
     names = moving.name or "moving", fixed.name or "fixed"
     _log.warning("%s: lies apart from %s and is aligned first (init %s)", *names, _AUTO_MODEL)
     return _AUTO_MODEL
-
-
-def _in_order(inputs: Inputs) -> Inputs:
-    """Inputs with the axes of both images in one order: lattices follow them."""
-    return inputs if is_canonical(inputs) else canonical_of(inputs)
 
 
 def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> Affine:
@@ -111,7 +106,7 @@ def _aligned(inputs: Inputs, model: str, similarity: str, backend: Backend) -> A
     of all in another contrast. The deformation compares what a registration compares, and the
     linear map that most of it follows lies closer.
     """
-    inputs = _in_order(inputs)
+    inputs = canonical_of(inputs)
     found = affine.align(inputs.fixed[0], inputs.moving[0], model=model, backend=backend)
     if model not in affine.GROUPS:  # others are what they are
         return found

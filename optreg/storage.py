@@ -25,7 +25,9 @@ def is_canonical(inputs: Inputs) -> bool:
 
 
 def canonical_of(inputs: Inputs) -> Inputs:
-    """The same with all images, and the start, in right-front-top order."""
+    """The same with all images, and the start, in right-front-top order; `inputs` if they are."""
+    if is_canonical(inputs):
+        return inputs
     way, start = Canonical(inputs.fixed[0].grid), inputs.start
     if start is not None:
         start = DisplacementField(way.field(start.disp), way.grid)

@@ -15,7 +15,10 @@ def test_foreground_is_above_zero(dtype):
     base, floor, top = find_intensities(data, 99.0)
     assert base == 0 and 0 < floor < 20
     assert top == pytest.approx(np.percentile(data[data > 0], 99))
-    assert find_intensities(data, 99.0, step=2).top == pytest.approx(top, rel=0.05)
+    many = np.tile(data, (8, 8, 8))
+    few = find_intensities(many, sparse=True)
+    assert few.top == pytest.approx(top, rel=0.05) and few.base == 0
+    assert np.array_equal(foreground(many), many > 0)
 
 
 @pytest.mark.parametrize("below", [0.0, 1e-16, 0.05])

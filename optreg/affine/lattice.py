@@ -12,7 +12,7 @@ from optreg.config import PreprocessConfig
 from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.image import Image
-from optreg.intensities import few_samples, find_intensities
+from optreg.intensities import find_intensities
 from optreg.kernels import Backend
 from optreg.preprocess import box_around, normalize
 from optreg.transform.sampling import affine_displacement, outside
@@ -93,8 +93,7 @@ def find_foreground(image: Image, role: str, backend: Backend) -> Foreground:
         There is none.
     """
     data = backend.asarray(image.data)
-    step = few_samples(data)
-    base, floor, top = find_intensities(data, _BRIGHTEST, backend.xp, step=step)
+    base, floor, top = find_intensities(data, _BRIGHTEST, backend.xp, sparse=True)
     mask = data > floor
     if not bool(mask.any()):
         raise InputError(f"{image.name or role}: no foreground to align")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from optreg.image import Image
-from optreg.intensities import few_samples, find_intensities
+from optreg.intensities import find_intensities
 from optreg.kernels import Backend
 from optreg.preprocess import box_around
 from optreg.transform import DisplacementField
@@ -48,7 +48,7 @@ def resample_foreground(image: Image, field: DisplacementField, backend: Backend
     """
     xp, k = backend.xp, backend.kernels
     data = backend.asarray(thickened(image.data))
-    base, floor, _ = find_intensities(data, xp=xp, step=few_samples(data))
+    base, floor, _ = find_intensities(data, xp=xp, sparse=True)
     # Taken away in float64, for the sake of whole numbers and of backgrounds far from zero.
     above = xp.where(data > floor, data.astype(xp.float64) - base, 0).astype(xp.float32)
     onto = field.fixed_grid.matrix_to(image.grid)

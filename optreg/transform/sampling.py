@@ -43,10 +43,7 @@ def affine_displacement(
 def map_field(matrix: NDArray[np.floating[Any]], disp: NDArray[np.float32]) -> NDArray[np.float32]:
     """Displacements ``matrix(x + disp(x)) - x``: `disp` followed by a change of voxel positions."""
     cpu = get_backend("cpu").kernels
-    moved = cpu.map_field(
-        np.ascontiguousarray(matrix, np.float64), np.ascontiguousarray(disp, np.float32)
-    )
-    return np.asarray(moved, np.float32)
+    return np.asarray(cpu.map_field(matrix, np.ascontiguousarray(disp, np.float32)))
 
 
 def thickened(volume: NDArray[Any], count: int = 2) -> NDArray[Any]:

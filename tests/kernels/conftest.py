@@ -50,12 +50,6 @@ def kernels(request):
 
 
 @pytest.fixture(scope="session")
-def named_backend():
-    """Backend of a name; the test is skipped where it is not there."""
-    return backend_named
-
-
-@pytest.fixture(scope="session")
 def cuda_host_backend():
     """The CUDA kernels as C++."""
     return backend_named("cuda-host")

@@ -1,4 +1,6 @@
-"""The CUDA kernels as C++ on the CPU: the same text, the same launches, arrays as strict."""
+"""The CUDA kernels as C++ on the CPU: the same text, the same launches, arrays as
+strict as those of CuPy.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ __all__ = ["FUNCTIONS", "DeviceArray", "asnumpy", "xp"]
 FUNCTIONS = [
     "arange", "bincount", "clip", "concatenate", "diff", "einsum", "empty", "empty_like",
     "flatnonzero", "floor", "isfinite", "log", "maximum", "minimum", "moveaxis", "ones", "pad",
-    "percentile", "rint", "sort", "sqrt", "square", "stack", "take", "unravel_index", "where",
+    "percentile", "rint", "sqrt", "square", "stack", "take", "where",
     "zeros", "zeros_like",
 ]  # fmt: skip
 """What the package uses of CuPy, besides types and conversions; there it means the same."""
@@ -60,7 +60,6 @@ class DeviceArray:
     ndim = property(lambda self: self.held.ndim)
     nbytes = property(lambda self: self.held.nbytes)
     flags = property(lambda self: self.held.flags)
-    T = property(lambda self: DeviceArray(self.held.T))
 
     def __array__(self, *args: Any, **options: Any) -> Any:
         raise TypeError("implicit conversion of an array of the device to one of NumPy")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cuda_host import backend_named
 from device_arrays import DeviceArray
 
 import optreg
@@ -73,8 +74,8 @@ WAYS = {
 
 
 @pytest.fixture(params=["cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)])
-def backend(request, named_backend):
-    return named_backend(request.param)
+def backend(request):
+    return backend_named(request.param)
 
 
 @pytest.mark.parametrize("way", WAYS)

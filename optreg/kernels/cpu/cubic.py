@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 
 from optreg.kernels.cpu._jit import jit, parallel_jit
+from optreg.kernels.cpu.marked import voxel
 from optreg.kernels.cpu.smooth import filter_axes
 from optreg.kernels.reference.cubic import NEAR_VOX
 from optreg.kernels.reference.weights import spline_weights
@@ -39,8 +40,7 @@ def _cubic_at(volume, coefficients, disp, marked, out):
     nx, ny, nz = coefficients.shape
     _, _, my, mz = disp.shape
     for n in prange(len(marked)):
-        row = marked[n] // mz
-        x, y, z = row // my, row % my, marked[n] % mz
+        x, y, z = voxel(marked[n], my, mz)
         px = x + np.float64(disp[0, x, y, z])
         py = y + np.float64(disp[1, x, y, z])
         pz = z + np.float64(disp[2, x, y, z])

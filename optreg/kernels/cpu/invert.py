@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 
 from optreg.kernels.cpu._jit import inline_jit, parallel_jit
+from optreg.kernels.cpu.marked import voxel
 
 __all__ = ["invert", "invert_at"]
 
@@ -102,7 +103,7 @@ def _invert(disp, initial, warm, iterations, tolerance, out):
 def _invert_at(disp, marked, iterations, tolerance, inverse):
     _, _, ny, nz = disp.shape
     for n in prange(len(marked)):
-        x, y, z = marked[n] // (ny * nz), marked[n] // nz % ny, marked[n] % nz
+        x, y, z = voxel(marked[n], ny, nz)
         w = inverse[0, x, y, z], inverse[1, x, y, z], inverse[2, x, y, z]
         w = _newton(disp, x, y, z, w, iterations, tolerance)
         inverse[0, x, y, z], inverse[1, x, y, z], inverse[2, x, y, z] = w

@@ -7,7 +7,14 @@ from numba import prange
 
 from optreg.kernels.cpu._jit import jit, parallel_jit
 
-__all__ = ["landing", "spread"]
+__all__ = ["landing", "spread", "voxel"]
+
+
+@jit
+def voxel(flat, ny, nz):
+    """Coordinates of a flat index."""
+    row = flat // nz
+    return row // ny, row % ny, flat % nz
 
 
 @jit
@@ -55,8 +62,8 @@ def _landing(disp, flat, out):
     _, nx, ny, nz = disp.shape
     size = (nx, ny, nz)
     for n in prange(len(flat)):
-        x, y, z = flat[n] // (ny * nz), flat[n] // nz % ny, flat[n] % nz
-        at = (x, y, z)
+        at = voxel(flat[n], ny, nz)
+        x, y, z = at
         where = np.int64(0)
         for c in range(3):
             position = np.rint(np.float64(at[c]) + np.float64(disp[c, x, y, z]))

@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 
 from optreg.kernels.cpu._jit import inline_jit, jit, parallel_jit
+from optreg.kernels.cpu.marked import voxel
 
 __all__ = ["minimum_determinant_at", "smooth_marked"]
 
@@ -14,7 +15,7 @@ __all__ = ["minimum_determinant_at", "smooth_marked"]
 def _averages(disp, marked, values):
     _, nx, ny, nz = disp.shape
     for n in prange(len(marked)):
-        x, y, z = marked[n] // (ny * nz), marked[n] // nz % ny, marked[n] % nz
+        x, y, z = voxel(marked[n], ny, nz)
         for c in range(3):
             total = np.float64(0.0)
             for i in range(-1, 2):
@@ -32,7 +33,7 @@ def _averages(disp, marked, values):
 def _scatter(disp, marked, values):
     _, _, ny, nz = disp.shape
     for n in prange(len(marked)):
-        x, y, z = marked[n] // (ny * nz), marked[n] // nz % ny, marked[n] % nz
+        x, y, z = voxel(marked[n], ny, nz)
         for c in range(3):
             disp[c, x, y, z] = values[n, c]
 
@@ -89,8 +90,7 @@ def _inside(disp, x, y, z):
 def _minimum_at(disp, marked, out):
     _, nx, ny, nz = disp.shape
     for n in prange(len(marked)):
-        row = marked[n] // nz
-        x, y, z = row // ny, row % ny, marked[n] % nz
+        x, y, z = voxel(marked[n], ny, nz)
         if 0 < x < nx - 1 and 0 < y < ny - 1 and 0 < z < nz - 1:
             out[n] = _inside(disp, x, y, z)
         else:

@@ -187,7 +187,7 @@ def map_field(matrix, disp):
 
     Parameters
     ----------
-    matrix : ndarray (4, 4) of float64
+    matrix : ndarray (4, 4)
     disp : ndarray (3, X, Y, Z)
         Displacement in voxels.
 
@@ -197,5 +197,5 @@ def map_field(matrix, disp):
         Of positions in float64, rounded once.
     """
     out = np.empty(disp.shape, np.float32)
-    _map_field(matrix, disp, out)
+    _map_field(np.ascontiguousarray(matrix, np.float64), disp, out)
     return out

@@ -1,5 +1,4 @@
-// Local smoothing of a displacement field: one thread per entry of `index`, a
-// voxel as its place in the volume.
+// Local smoothing of a displacement field: one thread per entry of `index`.
 
 extern "C" __global__ void binomial_means(const float* disp, const long long* index, int count,
                                           int nx, int ny, int nz, float* values)

@@ -25,9 +25,9 @@ def compose(engine, outer, inner, out=None):
 
 
 def map_field(engine, matrix, disp):
-    """``matrix(x + disp(x)) - x`` for a (4, 4) matrix on the host; see ``kernels.cpu.warp``."""
-    out, shape = engine.empty(disp.shape), disp.shape[1:]
-    entries = engine.xp.asarray(matrix[:3])
+    """``matrix(x + disp(x)) - x`` for a (4, 4) matrix; see ``kernels.cpu.warp``."""
+    xp, out, shape = engine.xp, engine.empty(disp.shape), disp.shape[1:]
+    entries = xp.ascontiguousarray(xp.asarray(matrix[:3], xp.float64))
     engine.launch("map_field", _voxels(shape), entries, disp, *shape, out)
     return out
 
