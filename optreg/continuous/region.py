@@ -62,7 +62,9 @@ def build_regions(weights: Any | None, levels: int, backend: Backend) -> list[Re
     return [*regions[::-1]]
 
 
-def joint_weights(regions: tuple[Region | None, Region | None], fields: list[Any]) -> Any | None:
+def joint_weights(
+    regions: tuple[Region | None, Region | None], fields: tuple[Any, ...]
+) -> Any | None:
     """Product of the weights of both images at half fields, or at one field of the moving image."""
     fixed, moving = regions
     first = None if fixed is None else fixed.at(fields[0] if len(fields) == 2 else None)

@@ -156,17 +156,17 @@ class Objective:
         features *= volume > 0
         return features
 
-    def __call__(self, fields: list[Any], force: Any, remaining: int) -> Any:
+    def __call__(self, fields: tuple[Any, ...], force: Any, structured: bool) -> Any:
         """Value and force at half fields (fixed, moving), or at one field of the moving image.
 
         Parameters
         ----------
-        fields : list of (3, X, Y, Z) array
+        fields : tuple of (3, X, Y, Z) array
             Displacements in voxels. Of one, the fixed image stays where it is.
         force : (3, X, Y, Z) array
             Result: direction of ascent for the displacement of `moving` against `fixed`.
-        remaining : int
-            Iterations that follow this one on the level.
+        structured : bool
+            With the structure term, if there is one.
 
         Returns
         -------
@@ -186,13 +186,13 @@ class Objective:
             if difference:
                 total -= difference * self._k.ssd(*pair, force, difference, add, region)
                 add = True
-        if remaining < terms.structure_iterations:
+        if structured:
             for fixed, moving in self._structure:
                 pair = self._warp(fixed, moving, fields)
                 self._k.ssd(*pair, force, terms.structure, True, region)
         return total / (sum(terms.correlation) or 1.0)
 
-    def _warp(self, fixed: Any, moving: Any, fields: list[Any]) -> tuple[Any, Any]:
+    def _warp(self, fixed: Any, moving: Any, fields: tuple[Any, ...]) -> tuple[Any, Any]:
         """One channel of both images at the fields."""
         moving = self._k.warp(moving, fields[-1], self._warped[1])
         if len(fields) == 2:

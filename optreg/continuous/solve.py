@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from optreg.config import ContinuousConfig
-from optreg.continuous.region import Region, build_regions
-from optreg.continuous.similarity import Objective, Terms
+from optreg.continuous.level import Level
+from optreg.continuous.region import build_regions
+from optreg.continuous.similarity import Terms
 from optreg.kernels import Backend
 from optreg.pyramid import build_pyramid, coarse_to_fine
 
@@ -54,70 +55,6 @@ def bytes_needed(voxels: int, channels: int, regions: int = 0) -> int:
     """
     weights = 4 * regions * 8 / 7 + min(regions, 1)
     return 4 * int(voxels * (2 * channels * 8 / 7 + 2 + 12 + 1 + 17 + weights))
-
-
-class _Level:
-    """Work space and iteration of one level; everything is allocated once."""
-
-    def __init__(
-        self,
-        level: int,
-        volumes: tuple[Any, Any],
-        terms: Terms,
-        config: ContinuousConfig,
-        backend: Backend,
-        regions: tuple[Region | None, Region | None],
-        still_axes: tuple[int, ...],
-    ):
-        xp = self._xp = backend.xp
-        self._k, self._config, self._level = backend.kernels, config, level
-        self._objective = Objective(*volumes, terms, level, config, backend, regions)
-        self._still = still_axes
-        shape = volumes[0].shape[1:]
-        self._force = xp.empty((3, *shape), xp.float32)
-        self._spare = xp.empty((3, *shape), xp.float32)
-        self._work = xp.empty(shape, xp.float32)
-        self._scale: Any = 1.0
-        self._first: Any = None
-        # The root mean square of forces is over all voxels; where some do not count, it is less.
-        self._tau = config.step_tau
-        for region in regions:
-            if region is not None:
-                weights = region.at(None).astype(xp.float64)
-                self._tau /= max(float(weights.mean() / xp.sqrt((weights**2).mean())), 1e-3)
-
-    def iterate(self, fields: list[Any], iteration: int) -> Any:
-        """Advance one or two half fields in place; the similarity before the step.
-
-        All numbers may live on the device: nothing here waits for one.
-        """
-        xp, k, c, i, force = self._xp, self._k, self._config, self._level, self._force
-        count = c.iterations[i]
-        value = self._objective(fields, force, count - 1 - iteration)
-        if self._first is None:
-            self._first = value
-        # Worse than the start: the images agree, steps have to vanish.
-        self._scale = xp.where(value < self._first, 0.5 * self._scale, self._scale)
-        k.gaussian_filter(force, c.force_sigma_vox[i], force, self._work)
-        self._stop(force)
-        # In units of its own r.m.s. the step does not depend on how the similarity is scaled.
-        tau = xp.maximum(self._tau * k.root_mean_square(force), c.step_floor)
-        length = self._scale * c.step_vox[i] * (1 - c.step_decay[i] * iteration / count)
-        # Opposite steps: separate forces would let both halves drift the same way, which changes
-        # nothing between the images but bends the midpoint until it cannot be inverted.
-        for field, step in zip(fields[::-1], (length, -length)):  # noqa: B905 - one or two
-            k.compose_step(force, step, tau, field, self._spare)
-            if c.volume_weight[i]:
-                # Before the Gaussian: central differences are blind to the shortest waves, which
-                # this may leave behind and the Gaussian takes away.
-                k.relax_volume(self._spare, c.volume_weight[i], self._work)
-                self._stop(self._spare)
-            k.gaussian_filter(self._spare, c.field_sigma_vox[i], field, self._work)
-        return value
-
-    def _stop(self, field: Any) -> None:
-        for axis in self._still:
-            field[axis] = 0
 
 
 def refine(
@@ -176,25 +113,23 @@ def refine(
             coarser = joined(level, fields)
             return coarser
         counted = there[level], back[level]
-        work = _Level(level, volumes, terms[level], config, backend, counted, still_axes)
-        moved, values = list(fields), []
-        for iteration in range(config.iterations[level]):
-            values.append(work.iterate(moved, iteration))
+        work = Level(level, volumes, fields, terms[level], config, backend, counted, still_axes)
+        for _ in work.run():
             done += 8**level
             if progress is not None:
                 progress(done / total)
         if history is not None:
             factor = 2 ** (levels - 1 - level)
-            for iteration, value in enumerate(backend.asnumpy(xp.stack(values))):
+            for iteration, value in enumerate(backend.asnumpy(work.values)):
                 entry = {"level": factor, "iteration": iteration, "loss": -float(value)}
                 history.append({"stage": "continuous", **entry})
-        if not all(bool(xp.isfinite(f).all()) for f in moved):
+        if not all(bool(xp.isfinite(f).all()) for f in fields):
             _log.warning("refinement diverged on level %d; the level before it is kept", level)
             finite = False
             # The fields have been changed in place: what they were comes from the coarser ones.
             undone = [k.upsample(f, 2.0) for f in coarser] or [xp.zeros_like(f) for f in fields]
             return joined(level, tuple(undone))
-        coarser = joined(level, tuple(moved))
+        coarser = joined(level, fields)
         return coarser
 
     def joined(level: int, fields: tuple[Any, ...]) -> tuple[Any, ...]:

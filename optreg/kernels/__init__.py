@@ -26,6 +26,9 @@ __all__ = [
 
 _log = logging.getLogger("optreg")
 
+Work = Callable[[], None]
+"""Something to do."""
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -51,6 +54,10 @@ class Backend:
         Raise a DeviceMemoryError unless so many bytes are free. The CPU does not know.
     peak_bytes : callable
         Most memory that arrays and work space have taken so far.
+    repeated : callable
+        Of work (a function without arguments or result) and how many voxels it is on: the same
+        work, to be called many times. Nothing of it may depend on the host: it is done with the
+        arrays that it has now, and may wait for no number.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Backend:
     active: Callable[[], AbstractContextManager[None]]
     require: Callable[[int], None]
     peak_bytes: Callable[[], int]
+    repeated: Callable[[Work, int], Work] = lambda work, voxels: work
 
 
 def _no_wait() -> None:

@@ -15,12 +15,13 @@ from tempfile import mkdtemp
 import device_arrays
 import numpy as np
 import pytest
-from device_arrays import DeviceArray
+from device_arrays import DeviceArray, do
 
 from optreg.errors import DeviceError
 from optreg.kernels import Backend, get_backend
 from optreg.kernels.gpu import Engine, bind
 from optreg.kernels.gpu.device import to_device
+from optreg.kernels.gpu.graph import repeated
 from optreg.kernels.gpu.source import parameters, read_source
 
 _HEADER = Path(__file__).with_name("cuda_host.h")
@@ -68,7 +69,9 @@ def function(name):
             else ctypes.c_void_p(h.ctypes.data)
             for h in held
         ]
-        door(grid[0], block[0], (ctypes.c_void_p * len(pointers))(*pointers))
+        packed = (ctypes.c_void_p * len(pointers))(*pointers)
+        # `pointers` and `args` live as long as the launch may be played.
+        do(lambda _held=(pointers, held, args): door(grid[0], block[0], packed))
 
     return run
 
@@ -85,6 +88,7 @@ def backend() -> Backend:
         contextlib.nullcontext,
         lambda count: None,
         lambda: 0,
+        partial(repeated, record=device_arrays.record),
     )
 
 

@@ -1,7 +1,8 @@
 """What CuPy is to the package, on the CPU: arrays that no function of NumPy takes.
 
 A stage that hands a NumPy array to the device, or one of the device to NumPy, works where both are
-the same, and fails on the first GPU. With these arrays it fails everywhere.
+the same, and fails on the first GPU. With these arrays it fails everywhere. Work on them can be
+recorded and played like a CUDA graph, which knows the arrays and nothing of what Python decided.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-__all__ = ["FUNCTIONS", "DeviceArray", "asnumpy", "xp"]
+__all__ = ["FUNCTIONS", "DeviceArray", "asnumpy", "do", "record", "xp"]
 
 FUNCTIONS = [
     "arange", "bincount", "clip", "concatenate", "diff", "einsum", "empty", "empty_like",
@@ -31,6 +32,7 @@ _BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or"
 _COMPARING = ["eq", "ne", "lt", "le", "gt", "ge"]
 _SIZED = {"bincount", "flatnonzero"}
 """Functions that wait for the size of their result."""
+_UNFILLED = {"empty", "empty_like"}
 
 
 class DeviceArray:
@@ -68,13 +70,17 @@ class DeviceArray:
         return len(self.held)
 
     def __iter__(self) -> Any:
-        return (DeviceArray(part) for part in self.held)
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> DeviceArray:
-        return DeviceArray(self.held[_index(key)])
+        index = _index(key)
+        if isinstance(index, int):
+            index = (index, ...)  # one element is a view, too
+        return _made(lambda: self.held[index], self.held)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.held[_index(key)] = _plain(value)
+        index, plain = _index(key), _plain(value)
+        do(lambda: operator.setitem(self.held, index, plain))
 
     def __float__(self) -> float:
         return float(_waited(self))
@@ -89,8 +95,50 @@ class DeviceArray:
         return operator.index(_waited(self))
 
 
-def _waited(array: DeviceArray) -> Any:
+_recorded: list[Callable[[], Any]] | None = None
+
+
+def do(step: Callable[[], Any]) -> None:
+    """Do something that changes arrays, or record it."""
+    if _recorded is None:
+        step()
+    else:
+        _recorded.append(step)
+
+
+def record(work: Callable[[], None]) -> Callable[[], None]:
+    """What plays the work. While it is recorded, nothing is done."""
+    global _recorded
+    assert _recorded is None
+    steps = _recorded = []
+    try:
+        with np.errstate(all="ignore"):
+            work()
+    finally:
+        _recorded = None
+    return lambda: [step() for step in steps] and None
+
+
+def _made(make: Callable[[], Any], *sources: Any) -> Any:
+    """New array, or a view of a source."""
+    result = make()
+    if _recorded is None or any(np.may_share_memory(result, s) for s in sources):
+        return _there(result)
+    array = _there(result)
+    if array.dtype.kind == "f":
+        array.held[...] = np.nan  # nothing is there before it is played
+    _recorded.append(lambda: operator.setitem(array.held, ..., make()))
+    return array
+
+
+def _wait() -> None:
+    if _recorded is not None:
+        raise RuntimeError("waiting for the device while it is recording")
     DeviceArray.waits += 1
+
+
+def _waited(array: DeviceArray) -> Any:
+    _wait()
     return array.held
 
 
@@ -105,9 +153,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _arrays(values: Any) -> list[Any]:
+    """Arrays among arguments, in lists too."""
+    if isinstance(values, np.ndarray):
+        return [values]
+    return [a for v in values for a in _arrays(v)] if isinstance(values, (list, tuple)) else []
+
+
 def _index(key: Any) -> Any:
     parts = key if isinstance(key, tuple) else (key,)
-    DeviceArray.waits += sum(getattr(part, "dtype", None) == np.bool_ for part in parts)
+    if any(getattr(part, "dtype", None) == np.bool_ for part in parts):
+        _wait()
     return _plain(key)
 
 
@@ -120,9 +176,13 @@ def _there(result: Any) -> Any:
 
 def _on_device(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     def run(*args: Any, **options: Any) -> Any:
-        DeviceArray.waits += name in _SIZED
-        plain = {key: _plain(value) for key, value in options.items()}
-        return _there(function(*map(_plain, args), **plain))
+        if name in _SIZED:
+            _wait()
+        plain = [_plain(value) for value in args]
+        named = {key: _plain(value) for key, value in options.items()}
+        if name in _UNFILLED:
+            return _there(function(*plain, **named))
+        return _made(lambda: function(*plain, **named), *_arrays(plain))
 
     return run
 
@@ -135,7 +195,8 @@ def _in_place(name: str) -> Callable[[DeviceArray, Any], DeviceArray]:
     change = getattr(operator, f"__i{name}__")
 
     def run(array: DeviceArray, other: Any) -> DeviceArray:
-        change(array.held, _plain(other))
+        plain = _plain(other)
+        do(lambda: change(array.held, plain))
         return array
 
     return run
@@ -163,13 +224,17 @@ def asnumpy(array: DeviceArray) -> Any:
 def asarray(array: Any, dtype: Any = None) -> DeviceArray:
     """Array on the device, as `cupy.asarray`: a copy, if it comes from the host."""
     if isinstance(array, DeviceArray):
-        return DeviceArray(array.held.astype(dtype or array.dtype, copy=False))
+        held = array.held
+        return _made(lambda: held.astype(dtype or held.dtype, copy=False), held)
+    if _recorded is not None:
+        raise RuntimeError("copying from the host while the device is recording")
     return DeviceArray(np.array(array, dtype))
 
 
 def ascontiguousarray(array: Any, dtype: Any = None) -> DeviceArray:
     """As `cupy.ascontiguousarray`."""
-    return DeviceArray(np.ascontiguousarray(asarray(array, dtype).held))
+    held = asarray(array, dtype).held
+    return _made(lambda: np.ascontiguousarray(held), held)
 
 
 def _module(name: str, **contents: Any) -> ModuleType:

@@ -11,7 +11,7 @@ from device_arrays import DeviceArray
 
 import optreg
 import optreg.registration
-from optreg.continuous import solve
+from optreg.continuous.level import Level
 from optreg.grid import Grid
 from optreg.image import Image
 
@@ -95,16 +95,16 @@ def test_same_as_on_the_cpu(way, backend, pair, monkeypatch):
 
 def test_no_iteration_waits_for_the_device(cuda_host_backend, pair, monkeypatch):
     waits = []
-    iterate = solve._Level.iterate
+    iterate = Level._iterate
 
-    def watched(self, fields, iteration):
+    def watched(self, structured):
         before = DeviceArray.waits
-        value = iterate(self, fields, iteration)
+        iterate(self, structured)
         waits.append(DeviceArray.waits - before)
-        return value
 
-    monkeypatch.setattr(solve._Level, "iterate", watched)
-    monkeypatch.setattr(optreg.registration, "get_backends", lambda device: [cuda_host_backend])
+    monkeypatch.setattr(Level, "_iterate", watched)
+    backend = replace(cuda_host_backend, repeated=lambda work, voxels: work)
+    monkeypatch.setattr(optreg.registration, "get_backends", lambda device: [backend])
     before = DeviceArray.waits
     optreg.register(*pair[:2], weights=half(pair[0]))
     assert len(waits) == sum(optreg.RegistrationConfig().continuous.iterations)

@@ -127,6 +127,19 @@ def test_steps_and_regularization(kernels, shape):
     close(ours, reference.relax_volume(field.astype(float), 0.3, np.empty(shape)), 2e-6)
 
 
+def test_course_of_the_steps(kernels):
+    found, state, values = [], np.zeros(3), np.zeros(5)
+    for value, norm in [(0.5, 3.0), (0.7, 0.1), (0.4, 2.0), (0.5, 1.0), (np.nan, np.nan)]:
+        steps = np.zeros(3, np.float32)
+        kernels.next_step(np.array(value), np.array(norm), 0.8, 0.5, 2.0, 1.0, state, values, steps)
+        found.append(steps)
+    # Ever shorter, and half as long from where the similarity was worse than the first.
+    along = np.array([0.8, 0.8 * 0.9, 0.4 * 0.8, 0.4 * 0.7, 0.4 * 0.6])
+    expected = np.stack([along, -along, [6.0, 1.0, 4.0, 2.0, np.nan]], axis=1)
+    assert np.allclose(found, expected, rtol=1e-6, equal_nan=True)
+    assert np.array_equal(values, [0.5, 0.7, 0.4, 0.5, np.nan], equal_nan=True)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_affine_after_a_field(kernels, shape):
     rng = np.random.default_rng(11)

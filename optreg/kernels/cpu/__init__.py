@@ -2,7 +2,7 @@
 
 from optreg.kernels.cpu.cubic import cubic_at, spline_coefficients
 from optreg.kernels.cpu.discrete import convex_step, cost_volume
-from optreg.kernels.cpu.field import compose_step, relax_volume, root_mean_square
+from optreg.kernels.cpu.field import compose_step, next_step, relax_volume, root_mean_square
 from optreg.kernels.cpu.invert import invert, invert_at
 from optreg.kernels.cpu.jacobian import (
     folding_sums,
@@ -40,6 +40,7 @@ __all__ = [
     "minimum_determinant",
     "minimum_determinant_at",
     "mind_ssc",
+    "next_step",
     "relax_volume",
     "root_mean_square",
     "smooth_marked",

@@ -6,8 +6,9 @@ import numpy as np
 from numba import prange
 
 from optreg.kernels.cpu._jit import inline_jit, parallel_jit
+from optreg.kernels.reference.field import next_step
 
-__all__ = ["compose_step", "relax_volume", "root_mean_square"]
+__all__ = ["compose_step", "next_step", "relax_volume", "root_mean_square"]
 
 
 @inline_jit

@@ -84,6 +84,26 @@ extern "C" __global__ void square_sums(const float* force, int voxels, int parts
     counts[i] = count;
 }
 
+// Step of an iteration, by one thread: nobody has to wait for what it depends on.
+extern "C" __global__ void next_step(const double* value, const double* norm, double longest,
+                                     double decay, double tau, double floor, double* state,
+                                     int count, double* values, float* steps)
+{
+    if (THREAD > 0) return;
+    int done = (int)state[0];
+    if (done >= count) return;
+    if (done == 0) state[1] = *value;
+    state[0] += 1.0;
+    if (*value < state[1]) state[2] += 1.0;
+    values[done] = *value;
+    double length = ldexp(longest, -(int)state[2]) * (1.0 - decay * done / count);
+    double relative = tau * *norm;
+    steps[0] = (float)length;
+    steps[1] = -(float)length;
+    // Written so that a NaN stays visible.
+    steps[2] = (float)(relative < floor ? floor : relative);
+}
+
 extern "C" __global__ void log_jacobian(const float* disp, int nx, int ny, int nz, float floor,
                                         float* out)
 {

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from optreg.kernels.gpu.cubic import cubic_at, spline_coefficients
 from optreg.kernels.gpu.discrete import convex_step, cost_volume
 from optreg.kernels.gpu.engine import Engine
-from optreg.kernels.gpu.field import compose_step, relax_volume, root_mean_square
+from optreg.kernels.gpu.field import compose_step, next_step, relax_volume, root_mean_square
 from optreg.kernels.gpu.invert import invert, invert_at
 from optreg.kernels.gpu.jacobian import (
     folding_sums,
@@ -51,6 +51,7 @@ _FUNCTIONS = (
     mind_ssc,
     minimum_determinant,
     minimum_determinant_at,
+    next_step,
     relax_volume,
     root_mean_square,
     smooth_marked,

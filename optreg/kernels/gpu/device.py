@@ -13,6 +13,7 @@ import numpy as np
 from optreg.errors import DeviceError, DeviceMemoryError
 from optreg.kernels import Backend
 from optreg.kernels.gpu import Engine, bind
+from optreg.kernels.gpu.graph import Recorder, repeated
 from optreg.kernels.gpu.source import read_source
 
 __all__ = ["cuda_backend", "describe", "to_device"]
@@ -107,6 +108,7 @@ def cuda_backend(index: int = 0) -> Backend:
         require,
         # The pool keeps what it has taken, so that is the most.
         pool.total_bytes,
+        partial(repeated, record=Recorder(cupy)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["compose_step", "relax_volume", "root_mean_square"]
+__all__ = ["compose_step", "next_step", "relax_volume", "root_mean_square"]
 
 _PARTS = 2**16
 """Threads that share a sum: enough to keep a device busy, few enough to add up what they found."""
@@ -29,6 +29,17 @@ def root_mean_square(engine, force):
     sums, counts = engine.empty((2, parts), xp.float64)
     engine.launch("square_sums", parts, force, voxels, parts, sums, counts)
     return xp.sqrt(sums.sum() / xp.maximum(counts.sum(), 1))
+
+
+def next_step(engine, value, norm, longest, decay, tau, floor, state, values, steps):
+    """Choose the step of an iteration; see ``kernels.reference.field``.
+
+    `value` and `norm` may be numbers, or arrays without axes on the device.
+    """
+    xp = engine.xp
+    found = xp.asarray(value, xp.float64), xp.asarray(norm, xp.float64)
+    course = longest, decay, tau, floor
+    engine.launch("next_step", 1, *found, *course, state, len(values), values, steps)
 
 
 def relax_volume(engine, disp, weight, work, floor=0.05):

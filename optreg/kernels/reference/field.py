@@ -29,6 +29,40 @@ def root_mean_square(force):
     return float(np.sqrt(square.sum() / max(int((square > 1e-20).sum()), 1)))
 
 
+def next_step(value, norm, longest, decay, tau, floor, state, values, steps):
+    """Choose the step of an iteration; what changes from one to the next is in the arrays.
+
+    Parameters
+    ----------
+    value : float or array without axes
+        Similarity before the step. Where it is worse than the first, the images agree and steps
+        have to vanish: from then on they are half as long.
+    norm : float or array without axes
+        Root mean square of the force.
+    longest : float
+        Step in voxels.
+    decay : float
+        Share of it that is lost, linearly, over the iterations.
+    tau, floor : float
+        See `compose_step`: a multiple of `norm`, and the least it may be.
+    state : ndarray (3,)
+        Float64: how many iterations are done, the first value, how often steps were halved. All
+        zero before the first.
+    values : ndarray (iterations,)
+        Float64: receives the value at its iteration.
+    steps : ndarray (3,)
+        Float32: receives the step of the moving image, that of the fixed one against it, and tau.
+    """
+    done = int(state[0])
+    if done == 0:
+        state[1] = value
+    state[0] += 1
+    state[2] += float(value) < state[1]
+    values[done] = value
+    length = 0.5 ** state[2] * longest * (1 - decay * done / len(values))
+    steps[:] = length, -length, max(tau * float(norm), floor)
+
+
 def relax_volume(disp, weight, work, floor=0.05):
     """``disp += weight * grad(log J)`` but for the first and last z, in place."""
     gradient = np.stack([_differences(c) for c in disp]) + np.eye(3)[:, :, None, None, None]
