@@ -164,11 +164,17 @@ class Registration:
 
 
 def _quality(disp: Any, inverse: Any, mask: Any, backend: Backend) -> dict[str, float]:
-    """Folding and regularity in the whole grid and in the foreground of the fixed image."""
+    """Folding and regularity in the whole grid and in the foreground of the fixed image.
+
+    Definitions are those of `optreg.metrics`, which works on the CPU.
+    """
     xp, k = backend.xp, backend.kernels
     ndv, folded = _folding(disp, k)
+    interior = xp.zeros(mask.shape, bool)
+    interior[1:-1, 1:-1, 1:-1] = mask[1:-1, 1:-1, 1:-1]
+    determinant = k.jacobian_determinant(disp).take(xp.flatnonzero(interior))
+    log_j = xp.log(xp.maximum(determinant, 1e-9)) if determinant.size else xp.zeros(1)
     inside = xp.flatnonzero(mask)
-    log_j = xp.log(xp.maximum(k.jacobian_determinant(disp).take(inside), 1e-9))
     back = k.compose(inverse, disp).reshape(3, -1)
     # What leaves the grid has no inverse on it.
     inside = inside[~outside(disp, disp.shape[1:], xp).reshape(-1).take(inside)]

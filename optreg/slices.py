@@ -41,7 +41,8 @@ def is_slice(inputs: Inputs) -> bool:
         )
     fixed, moving = (images[0].grid for images in (inputs.fixed, inputs.moving))
     first, second = _normal(fixed), _normal(moving)
-    apart_mm = float((moving.affine[:3, 3] - fixed.affine[:3, 3]) @ first)
+    middles = [g.voxel_to_world((np.array(g.shape) - 1) / 2) for g in (fixed, moving)]
+    apart_mm = float((middles[1] - middles[0]) @ first)
     if abs(first @ second) < _PARALLEL or abs(apart_mm) > 0.5 * _thickness_mm(fixed, moving):
         raise GeometryError(
             f"{names[0]} and {names[1]}: slices lie in different planes ({apart_mm:.1f} mm apart)"

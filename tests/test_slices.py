@@ -138,6 +138,21 @@ def test_slices_that_do_not_belong_together(flat_pair, pair):
         optreg.register(fixed, np.ones((96, 1, 1)))
 
 
+@pytest.mark.parametrize(("apart_mm", "tilt_degrees"), [(2.0, 0.0), (0.0, 2.0)])
+def test_slices_that_are_nearly_in_one_plane(flat_pair, apart_mm, tilt_degrees):
+    fixed, moving = (placed(image, 2) for image in flat_pair[:2])
+    thick = optreg.Grid(fixed.shape, np.diag([1.0, 1.0, 6.0, 1.0]))
+    angle, centre = np.deg2rad(tilt_degrees), np.array([47.5, 55.5, 0.0])
+    affine = np.eye(4)
+    affine[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    affine[:3, 3] = centre - affine[:3, :3] @ centre + [0, 0, apart_mm]
+    near = replace(moving, grid=optreg.Grid(moving.shape, affine))
+    result = optreg.register(replace(fixed, grid=thick), near, preset="fast")
+    seen = fixed.data > 0
+    assert (result.warped[seen] > 0).mean() > 0.9
+    assert np.corrcoef(result.warped[seen], fixed.data[seen])[0, 1] > 0.8
+
+
 def test_identity_of_a_slice():
     still = DisplacementField.identity(optreg.Grid.identity((8, 1, 9)))
     data = np.random.default_rng(0).random((8, 1, 9)).astype(np.float32)

@@ -6,7 +6,6 @@ a batch of thousands of pairs shall not end at the last one because of a name.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Any
 from optreg.errors import InputError
 from optreg.io.files import PathLike, check_readable
 from optreg.io.nifti import read_shape
+from optreg.io.tables import read_rows
 
 __all__ = ["Dataset", "DatasetError", "ImagePair", "read_dataset"]
 
@@ -174,12 +174,9 @@ def _read_json(path: Path, split: str) -> dict[str, Any]:
 
 def _read_table(path: Path, split: str) -> dict[str, Any]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(path, [f"is no table ({error})"]) from error
-    if rows and not {"fixed", "moving"} <= rows[0].keys():
-        raise DatasetError(path, ["has no columns 'fixed' and 'moving'"])
+        rows = read_rows(path, {"fixed", "moving"})
+    except InputError as error:
+        raise DatasetError(path, [str(error).removeprefix(f"{path}: ")]) from error
     return {"entries": rows, "name": path.stem, "shape": None}
 
 

@@ -101,9 +101,10 @@ def read_transform(
     Parameters
     ----------
     path : path
-        Without `format`, .nii and .nii.gz are told by their header: intent 1007 and five axes are
-        "itk", intent 2006 is "fsl", anything else "l2r". The other endings are .npz for "npz" and
-        those of ITK (.mha, .nrrd, .h5, .hdf5, .tfm, .mat, .txt, .xfm).
+        Without `format`, .nii and .nii.gz are told by their header: intents 1006 and 1007 are
+        "itk" (with the name that NiftyReg gives its transforms, "spm"), 2006 to 2018 "fsl",
+        anything else "l2r". The other endings are .npz for "npz" and those of ITK (.mha, .nrrd,
+        .h5, .hdf5, .tfm, .mat, .txt, .xfm).
     fixed_grid : Grid, optional
         Grid of the fixed image, for files without geometry. A field in voxels must have its shape.
     moving_grid : Grid, optional
@@ -158,10 +159,12 @@ def read_field(
         if grid is None:
             raise InputError(f"{path}: a transform without a grid of its own; give the fixed image")
         return field.to_displacement(grid, moving_grid)
-    if grid is not None and not field.fixed_grid.same_as(grid, tolerance=1e-2):
-        _log.info("%s: field is on another grid; resampled onto that of the image", path)
-        return field.resample_to(grid)
-    return field
+    if grid is None:
+        return field
+    if field.fixed_grid.same_as(grid, tolerance=1e-2):
+        return DisplacementField(field.disp, grid, field.moving_grid)
+    _log.info("%s: field is on another grid; resampled onto that of the image", path)
+    return field.resample_to(grid)
 
 
 def write_field(
@@ -287,6 +290,8 @@ def _nifti_format(stored: StoredVolume) -> str:
             f"five axes but intent {stored.intent}, an ITK field has intent 1007; name its "
             "format (optreg convert --from)"
         )
+    if positions.is_niftyreg(stored):
+        return "spm"
     return "itk" if stored.intent in itk.INTENTS else "l2r"
 
 

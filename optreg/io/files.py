@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -181,7 +182,8 @@ def new_file(path: PathLike, overwrite: bool) -> Iterator[IO[bytes]]:
     check_writable(path, overwrite)
     # Through a link, so that the link stays and the file it points to is replaced.
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # The number of the process is not enough: in containers it is always the same.
+    part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
             yield file

@@ -108,7 +108,7 @@ def save_image(
         raise InputError(f"{path}: voxels of type {data.dtype} cannot be saved; use real numbers")
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         raise InputError(f"{path}: NaN or infinite voxels are not saved; replace them first")
-    wanted = _storable(data) if dtype is None else np.dtype(dtype)
+    wanted = _storable(data) if dtype is None else np.dtype(dtype).newbyteorder("=")
     if wanted.kind not in "iuf" or (wanted.itemsize == 2 and wanted.kind == "f"):
         raise OutputError(f"{path}: NIfTI has no type {wanted}; use an integer or float32")
     return write_nifti(path, _cast(data, wanted, path), grid.affine, overwrite=overwrite)

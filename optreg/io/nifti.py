@@ -54,6 +54,10 @@ class StoredVolume:
         Value = stored * slope + inter; 1 and 0 for none.
     intent : int
         NIfTI intent code, 0 elsewhere.
+    intent_name : str
+        What the program that wrote a NIfTI file calls its content.
+    intent_p1 : float
+        First parameter of the intent.
     """
 
     array: NDArray[Any]
@@ -61,6 +65,8 @@ class StoredVolume:
     slope: float = 1.0
     inter: float = 0.0
     intent: int = 0
+    intent_name: str = ""
+    intent_p1: float = 0.0
 
     def values(self, part: NDArray[Any]) -> NDArray[Any]:
         """`part` of `array` scaled, C-contiguous, in native byte order.
@@ -105,7 +111,9 @@ def read_nifti(path: PathLike) -> StoredVolume:
             slope, inter = _nifti_scaling(header, path)
             affine = _nifti_affine(header, path)
         array = _read_voxels(file, path, _nifti_offset(header, path), shape, dtype)
-    return StoredVolume(array, affine, slope, inter, int(header["intent_code"]))
+    name = bytes(header["intent_name"]).partition(b"\0")[0].decode("latin-1")
+    intent = int(header["intent_code"]), name, float(header["intent_p1"])
+    return StoredVolume(array, affine, slope, inter, *intent)
 
 
 def read_shape(path: PathLike) -> tuple[int, ...] | None:
@@ -266,6 +274,8 @@ def _nifti_scaling(header: Any, path: Path) -> tuple[float, float]:
 def _nifti_affine(header: Any, path: Path) -> NDArray[np.float64]:
     """Sform where its code is positive, else qform, else voxel sizes; in mm."""
     qfac = float(header["pixdim"][0])
+    if int(header["dim"][0]) == 2 and not float(header["pixdim"][3]) > 0:
+        header["pixdim"][3] = 1  # nothing needs it
     _repair_pixdim(header, path)
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     qform = _qform(header) if has_qform else None

@@ -55,7 +55,7 @@ def read_rows(path: Path, needed: set[str]) -> list[dict[str, str]]:
     check_readable(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, skipinitialspace=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is no table ({error})") from error
     missing = sorted(needed - rows[0].keys()) if rows else []

@@ -39,7 +39,7 @@ def as_label_map(labels: Any, name: str = "labels") -> np.ndarray:
         if not np.array_equal(whole, array):
             raise InputError(f"{name} hold fractions; a label map holds whole numbers")
         return whole
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def label_counts(labels: np.ndarray) -> dict[int, int]:

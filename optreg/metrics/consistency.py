@@ -8,6 +8,7 @@ import numpy as np
 
 from optreg.kernels.cpu import compose
 from optreg.metrics._validate import as_field, as_mask, same_shape
+from optreg.transform.sampling import outside, thickened
 
 
 class InverseConsistency(NamedTuple):
@@ -18,8 +19,8 @@ class InverseConsistency(NamedTuple):
     mean_vox, p99_vox : float
         Mean and 99th percentile in voxels; NaN if every voxel leaves the grid.
     outside_voxels : int
-        Voxels of the mask that the forward field sends out of the grid, where the inverse is
-        unknown; they are not part of the other two.
+        Voxels of the mask that the forward field sends out of the grid, beyond its outer voxel
+        faces, where the inverse is unknown; they are not part of the other two.
     """
 
     mean_vox: float
@@ -53,20 +54,14 @@ def inverse_consistency(
     forward, backward = as_field(disp), as_field(inverse, "inverse field")
     same_shape(backward, "inverse field", forward.shape, "displacement field")
     inside = as_mask(mask, forward.shape[1:])
-    residual = compose(
-        np.ascontiguousarray(backward, np.float32), np.ascontiguousarray(forward, np.float32)
-    )
+    forward = np.ascontiguousarray(forward, np.float32)
+    residual = compose(thickened(backward.astype(np.float32, copy=False)), forward)
     distance = np.sqrt(np.einsum("cxyz,cxyz->xyz", residual, residual))
-    reached = np.ones(distance.shape, bool)
-    for axis, size in enumerate(distance.shape):
-        line = np.arange(size, dtype=np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-        position = forward[axis] + line
-        reached &= (position >= 0) & (position <= size - 1)
-    if inside is None:
-        values, outside = distance[reached], reached.size - int(reached.sum())
-    else:
-        values, outside = distance[reached & inside], int((inside & ~reached).sum())
+    left = outside(forward, distance.shape)
+    counted = ~left if inside is None else inside & ~left
+    gone = int(left.sum() if inside is None else (inside & left).sum())
+    values = distance[counted]
     if not values.size:
-        return InverseConsistency(float("nan"), float("nan"), outside)
+        return InverseConsistency(float("nan"), float("nan"), gone)
     mean = float(np.mean(values, dtype=np.float64))
-    return InverseConsistency(mean, float(np.percentile(values, 99.0)), outside)
+    return InverseConsistency(mean, float(np.percentile(values, 99.0)), gone)

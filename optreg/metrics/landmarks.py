@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from optreg.errors import InputError
 from optreg.kernels.cpu.labels import warp_labels
 from optreg.metrics._labels import as_label_map
 from optreg.metrics._validate import as_field, as_points, as_spacing, same_shape
+from optreg.transform.sampling import displacement_at
 
 
 class LandmarkErrors(NamedTuple):
@@ -144,11 +144,7 @@ def tre_points(
             f"fixed landmarks: row {row} at {fixed[row].tolist()} lies outside the grid "
             f"{field.shape[1:]}; positions are voxels, not mm"
         )
-    shift = np.stack(
-        [ndimage.map_coordinates(c, fixed.T, np.float64, order=1, mode="nearest") for c in field],
-        axis=1,
-    )
-    distance = np.linalg.norm((fixed + shift - moving) * spacing_mm, axis=1)
+    distance = np.linalg.norm((fixed + displacement_at(field, fixed) - moving) * spacing_mm, axis=1)
     return _summary({row: float(value) for row, value in enumerate(distance)}, (), ())
 
 

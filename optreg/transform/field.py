@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from optreg import kernels
 from optreg.errors import ConfigError, GeometryError, InputError
@@ -20,7 +19,14 @@ from optreg.transform.itk import (
     own_transform,
     vector_image,
 )
-from optreg.transform.sampling import map_field, outside, rotate, thickened, warp_labels_linear
+from optreg.transform.sampling import (
+    displacement_at,
+    map_field,
+    outside,
+    rotate,
+    thickened,
+    warp_labels_linear,
+)
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -243,11 +249,7 @@ class DisplacementField:
         points = np.asarray(points_vox, float)
         if points.ndim != 2 or points.shape[1] != 3:
             raise InputError(f"points of shape {points.shape}; (N, 3) is needed")
-        shift = [
-            ndimage.map_coordinates(part, points.T, np.float64, order=1, mode="nearest")
-            for part in self.disp
-        ]
-        return self.fixed_grid.voxel_to_world(points + np.stack(shift, axis=1))
+        return self.fixed_grid.voxel_to_world(points + displacement_at(self.disp, points))
 
     def _sample(
         self, data: NDArray[Any], grid: Grid, interpolation: Interpolation, fill: float | None
@@ -267,6 +269,9 @@ class DisplacementField:
                 f"interpolation '{interpolation}' does not exist; use linear, nearest or label"
             )
         if fill is not None:
+            if min(data.shape) == min(self.fixed_grid.shape) == 1:
+                # What one slice shows of another does not end across their planes.
+                disp = disp * (np.array(data.shape) > 1).astype(np.float32)[:, None, None, None]
             out[outside(disp, data.shape)] = fill
         return out
 

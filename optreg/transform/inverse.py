@@ -7,6 +7,7 @@ import numpy as np
 from optreg.grid import Grid
 from optreg.transform.affine import Affine
 from optreg.transform.field import DisplacementField
+from optreg.transform.sampling import thickened
 
 __all__ = ["affine_part", "invert_onto"]
 
@@ -24,10 +25,11 @@ def affine_part(field: DisplacementField) -> Affine:
     """
     count = int(np.prod(field.fixed_grid.shape))
     step = max(1, int(np.ceil((count / _LARGEST_SAMPLE) ** (1 / 3))))
-    picked = [np.unique(np.append(np.arange(0, n, step), n - 1)) for n in field.fixed_grid.shape]
+    disp = thickened(field.disp)  # a slice says how it is across its plane, too
+    picked = [np.unique(np.append(np.arange(0, n, step), n - 1)) for n in disp.shape[1:]]
     index = np.stack(np.meshgrid(*picked, indexing="ij")).reshape(3, -1)
     start = field.fixed_grid.voxel_to_world(index.T)
-    end = field.fixed_grid.voxel_to_world((index + field.disp[(slice(None), *index)]).T)
+    end = field.fixed_grid.voxel_to_world((index + disp[(slice(None), *index)]).T)
     centre = start.mean(axis=0)
     design = np.column_stack([start - centre, np.ones(len(start))])
     solution = np.linalg.lstsq(design, end, rcond=None)[0]

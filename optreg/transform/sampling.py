@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from optreg.kernels import get_backend
 
 __all__ = [
     "affine_displacement",
+    "displacement_at",
     "thickened",
     "map_field",
     "outside",
@@ -55,6 +57,17 @@ def thickened(volume: NDArray[Any], count: int = 2) -> NDArray[Any]:
         if volume.shape[axis] == 1:
             volume = np.repeat(volume, count, axis=axis)
     return np.ascontiguousarray(volume)
+
+
+def displacement_at(
+    disp: NDArray[np.floating[Any]], points: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Displacement (N, 3) at positions (N, 3) in voxels, interpolated linearly."""
+    parts = (
+        ndimage.map_coordinates(part, points.T, np.float64, order=1, mode="nearest")
+        for part in disp
+    )
+    return np.stack(list(parts), axis=1)
 
 
 def rotate(linear: NDArray[np.floating[Any]], vectors: NDArray[Any]) -> NDArray[np.float32]:

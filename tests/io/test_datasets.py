@@ -136,7 +136,7 @@ def test_everything_that_is_wrong_is_told(folder):
         ("d.json", {"validation": [], "expected_shape": [8, math.inf, 10]}, "shape, labels or"),
         ("d.json", {"validation": [], "evaluation_methods": 7}, "shape, labels or"),
         ("d.json", {"validation": []}, "no pairs"),
-        ("d.csv", "a,b\n1,2\n", "no columns 'fixed' and 'moving'"),
+        ("d.csv", "a,b\n1,2\n", "no column fixed, moving"),
         ("d.csv", "fixed,moving\nx.nii\n", "pair 1: 'None' is no file name"),
     ],
 )

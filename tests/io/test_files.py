@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from optreg.errors import OutputError
-from optreg.io.files import gzip_pieces, write_atomic
+from optreg.io.files import gzip_pieces, new_file, write_atomic
 
 
 def test_written_file_is_complete_and_alone(tmp_path):
@@ -46,6 +46,17 @@ def test_interrupted_writing_keeps_the_old_file(tmp_path, error):
         write_atomic(path, pieces(), overwrite=True)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_leftovers_of_a_killed_process_with_the_same_number_do_no_harm(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.getpid", lambda: 1)  # as in a container
+    left = tmp_path / ".a.txt.1.part"
+    left.write_bytes(b"half")
+    with new_file(tmp_path / "a.txt", False) as file:
+        (other,) = set(tmp_path.iterdir()) - {left}
+        assert other.name[1:].rsplit(".", 2)[0] == "a.txt"  # found by who tidies up
+        file.write(b"whole")
+    assert (tmp_path / "a.txt").read_bytes() == b"whole" and left.read_bytes() == b"half"
 
 
 def test_link_stays_and_its_target_is_replaced(tmp_path):

@@ -11,7 +11,8 @@ import SimpleITK as sitk
 from numpy.testing import assert_allclose, assert_array_equal
 
 from optreg.errors import ConfigError, InputError
-from optreg.io import load_image
+from optreg.grid import Grid
+from optreg.io import load_image, save_image
 from optreg.io.itk import quiet_itk
 
 SHAPE = (9, 10, 11)  # as in conftest.py
@@ -226,6 +227,25 @@ def test_two_dimensions_are_a_single_slice(write, tmp_path):
     assert found.shape == (30, 20, 1) and np.array_equal(found.data[:, :, 0], data)
     # Of LPS, as SimpleITK has it, the first two change their sign.
     assert np.allclose(found.grid.voxel_to_world([2, 3, 0]), [-4.0, -2.0, 0.0])
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, np.nan])
+def test_two_dimensions_need_no_third_voxel_size(tmp_path, size):
+    image = nib.Nifti1Image(np.arange(90, dtype=np.float32).reshape(9, 10), np.diag([2.0, 3, 1, 1]))
+    path = tmp_path / "flat.nii"
+    nib.save(image, path)
+    content = bytearray(path.read_bytes())
+    content[88:92] = np.float32(size).tobytes()
+    path.write_bytes(content)
+    found = load_image(path)
+    assert found.shape == (9, 10, 1) and found.grid.spacing.tolist() == [2, 3, 1]
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">f4", "<i4"])
+def test_images_are_written_in_any_byte_order(tmp_path, voxels, dtype):
+    grid = Grid.identity(voxels.shape)
+    path = save_image(tmp_path / "a.nii", np.rint(voxels), grid, dtype=dtype)
+    assert np.array_equal(load_image(path).data, np.rint(voxels))
 
 
 def test_one_dimension_is_refused(write):

@@ -35,6 +35,24 @@ def test_by_hand():
     assert everything.outside_voxels == 12 * 11 * 13
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_single_slice_has_nothing_beside_it(axis):
+    shape = [3, 20, 21, 22]
+    shape[1 + axis] = 1
+    rng = np.random.default_rng(axis)
+    forward = rng.normal(0, 2, shape).astype(np.float32)
+    forward[axis] = 0
+    memory = np.full((12, *shape[1:]), np.nan, np.float32)
+    memory[:3] = 0
+    found = inverse_consistency(forward, memory[:3])
+    position = np.indices(shape[1:]) + forward
+    size = np.reshape(shape[1:], (3, 1, 1, 1))
+    reached = ((position >= -0.5) & (position <= size - 0.5)).all(axis=0)
+    assert found.outside_voxels == reached.size - reached.sum()
+    length = np.linalg.norm(forward, axis=0)[reached]
+    assert found.mean_vox == pytest.approx(length.mean(), rel=1e-5)
+
+
 def test_equals_interpolation_by_scipy_inside_a_mask():
     rng = np.random.default_rng(0)
     forward, backward = (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from optreg.errors import InputError
-from optreg.metrics import dice, mean_over_labels, warp_label_map
+from optreg.metrics import dice, evaluate, mean_over_labels, warp_label_map
 
 SMALL_LABELS = hnp.arrays(np.uint8, (4, 5, 3), elements=st.integers(0, 4))
 
@@ -64,6 +64,15 @@ def test_invariants(a, b):
             overlap = 2 * (inside[0] * inside[1]).sum() / (inside[0].sum() + inside[1].sum())
             assert value == pytest.approx(overlap)
     assert all(value == 1.0 for value in dice(a, a).values())
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">i4", ">u4", ">f4"])
+def test_labels_in_any_byte_order(dtype):
+    labels = np.random.default_rng(2).integers(0, 4, (8, 9, 10))
+    disp = np.ones((3, 8, 9, 10), np.float32)
+    expected = evaluate(disp, fixed_labels=labels, moving_labels=labels)["dice"]["mean"]
+    stored = labels.astype(dtype)
+    assert evaluate(disp, fixed_labels=stored, moving_labels=stored)["dice"]["mean"] == expected
 
 
 def test_whole_numbers_in_float_and_unlisted_labels():

@@ -59,3 +59,18 @@ def test_same_grid_gives_the_plain_inverse(blobs, smooth_disp):
     field = DisplacementField(smooth_disp, blobs.grid)
     same = Grid(blobs.shape, blobs.grid.affine.copy())
     assert np.array_equal(invert_onto(field, same).disp, field.invert().disp)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_inverse_of_a_slice_on_another_one(axis):
+    shape = [30, 32, 34]
+    shape[axis] = 1
+    affine = np.eye(4)
+    affine[:3, 3] = [0.5, -0.5, 0.25] * (np.array(shape) > 1)
+    fixed, moving = Grid(tuple(shape), np.eye(4)), Grid(tuple(shape), affine)
+    disp = np.zeros((3, *shape), np.float32)
+    disp[axis - 1] = 1.5
+    there = DisplacementField(disp, fixed, moving)
+    back = invert_onto(there, moving)
+    middle = (np.array([shape]) - 1) / 2
+    assert_allclose(back.to_points_mm(there.to_points_mm(middle)), middle, atol=1e-3)

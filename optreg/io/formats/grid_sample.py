@@ -66,8 +66,8 @@ def _frame(fixed: Grid, moving: Grid, align_corners: bool) -> Frame:
 def _normalized(grid: Grid, align_corners: bool) -> NDArray[np.float64]:
     """(4, 4) matrix from voxel positions to -1..1, last axis first."""
     size = np.array(grid.shape, float)
-    scale = 2 / (size - 1) if align_corners else 2 / size
-    shift = np.full(3, -1.0) if align_corners else 1 / size - 1
+    scale = 2 / np.maximum(size - 1, 1) if align_corners else 2 / size
+    shift = np.where(size > 1, -1.0, 0.0) if align_corners else 1 / size - 1
     matrix = np.eye(4)
     matrix[:3, :3] = np.diag(scale)[::-1]
     matrix[:3, 3] = shift[::-1]

@@ -37,8 +37,9 @@ AFFINES = (".tfm", ".txt", ".mat", ".h5")
 _HDF5_BYTES = 8000
 """What an HDF5 file takes besides its values, at least."""
 
-# NIfTI intents of vectors, by which ITK marks its fields.
-INTENTS = (1006, 1007)
+_DISPLACEMENTS, _VECTORS = 1006, 1007
+INTENTS = (_DISPLACEMENTS, _VECTORS)
+"""NIfTI intents of fields: ITK writes the second, and since version 5.4 takes the first for RAS."""
 
 
 def from_nifti(
@@ -47,9 +48,15 @@ def from_nifti(
     """Field ``(X,Y,Z,1,3)`` on its own grid."""
     shape = stored.array.shape
     if len(shape) != 5 or shape[3:] != (1, 3):
-        raise InputError(f"intent {stored.intent}, shape {shape}; an ITK field has (X,Y,Z,1,3)")
+        raise InputError(
+            f"intent {stored.intent}, shape {shape}; an ITK field has (X,Y,Z,1,3). If it is of "
+            "another format, name that (optreg convert --from)"
+        )
     values = stored.values(stored.array)[:, :, :, 0]
-    return _frame(Grid(values.shape[:3], stored.affine), moving).decode(values)
+    grid = Grid(values.shape[:3], stored.affine)
+    if stored.intent == _DISPLACEMENTS:
+        return Frame(grid, grid.affine, grid.affine, moving).decode(values)
+    return _frame(grid, moving).decode(values)
 
 
 def read_image(path: Path, fixed: Grid | None, moving: Grid | None = None) -> DisplacementField:
@@ -101,7 +108,7 @@ def field_to_file(path: PathLike, field: DisplacementField, overwrite: bool) -> 
     if not name.endswith((".nii", ".nii.gz")):
         raise OutputError(f"{path}: an ITK field ends in .nii.gz, .nii, .mha, .nrrd or .h5")
     stored = _frame(grid, None).encode(field.disp)[:, :, :, None, :]
-    return write_nifti(path, stored, grid.affine, intent=INTENTS[1], overwrite=overwrite)
+    return write_nifti(path, stored, grid.affine, intent=_VECTORS, overwrite=overwrite)
 
 
 def affine_to_file(path: PathLike, affine: Affine, overwrite: bool) -> Path:

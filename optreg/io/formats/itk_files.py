@@ -50,7 +50,8 @@ def _check_text(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     if not lines[0].startswith(b"#Insight Transform File"):
         raise InputError("file damaged or not what its name says (no transform of ITK)")
-    whole = lines[-1].endswith(b"\n")
+    if not lines[-1].endswith(b"\n"):
+        raise InputError("file damaged, its last line has no end; copy or export it again")
     names: list[str] = []
     numbers: dict[str, list[int]] = {"Parameters": [], "FixedParameters": []}
     for line in lines[1:]:
@@ -60,7 +61,7 @@ def _check_text(path: Path) -> None:
         elif key in numbers:
             numbers[key].append(_count(value))
     counts = list(numbers.values())
-    whole = whole and len(names) == len(counts[0]) == len(counts[1])
+    whole = len(names) == len(counts[0]) == len(counts[1])
     if not whole or not all(map(_fits, names, *counts)):
         raise InputError("file damaged, it ends too early; copy or export it again")
 

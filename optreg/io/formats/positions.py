@@ -1,4 +1,7 @@
-"""SPM and NiftyReg: deformations, which give the position in RAS mm each voxel maps to."""
+"""SPM and NiftyReg: deformations, which give the position in RAS mm each voxel maps to.
+
+NiftyReg says in the header what a file holds; its displacements are read as well.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ from optreg.io.formats.frame import Frame
 from optreg.io.nifti import StoredVolume, write_nifti
 from optreg.transform import DisplacementField
 
-__all__ = ["from_nifti", "to_nifti"]
+__all__ = ["from_nifti", "is_niftyreg", "to_nifti"]
 
 # NIFTI_INTENT_VECTOR, as both programs write.
 _INTENT = 1007
+_NIFTYREG = "NREG_TRANS"
+# Its kinds of transforms, in the first parameter of the intent; more follow.
+_DEFORMATION, _DISPLACEMENT = 0, 1
 
 
 def from_nifti(
@@ -25,8 +31,20 @@ def from_nifti(
     if len(shape) != 5 or shape[3:] != (1, 3):
         raise InputError(f"shape {shape}; a deformation has (X,Y,Z,1,3)")
     values = stored.values(stored.array)[:, :, :, 0]
-    grid = Grid(values.shape[:3], stored.affine)
-    return Frame(grid, grid.affine, None, moving).decode(values)
+    grid, start = Grid(values.shape[:3], stored.affine), None
+    if is_niftyreg(stored):
+        if stored.intent_p1 not in (_DEFORMATION, _DISPLACEMENT):
+            raise InputError(
+                "is a control point grid or a velocity field of NiftyReg; make a deformation of it "
+                "(reg_transform -def)"
+            )
+        start = grid.affine if stored.intent_p1 == _DISPLACEMENT else None
+    return Frame(grid, grid.affine, start, moving).decode(values)
+
+
+def is_niftyreg(stored: StoredVolume) -> bool:
+    """Whether a file is a transform of NiftyReg."""
+    return stored.intent == _INTENT and stored.intent_name == _NIFTYREG
 
 
 def to_nifti(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
