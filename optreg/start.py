@@ -144,4 +144,5 @@ def _coarse(inputs: Inputs, backend: Backend) -> Inputs:
     for role, side in sides.items():
         onto = DisplacementField.identity(seen[role].grid(side[0].grid, step_mm))
         coarse[role] = tuple(affine.resample_foreground(image, onto, backend) for image in side)
-    return replace(inputs, fixed=coarse["fixed"], moving=coarse["moving"], init=None, still_axes=())
+    plain = replace(inputs, init=None, refine=False, still_axes=())
+    return replace(plain, fixed=coarse["fixed"], moving=coarse["moving"])

@@ -20,11 +20,11 @@ from optreg.result import Status
 MOTION = np.eye(4)
 MOTION[:3, :3] = Rotation.from_rotvec(np.deg2rad([10, -8, 8])).as_matrix()
 MOTION[:3, 3] = 25, -12, 11
+OTHERS = {"fixed_mask": None, "moving_mask": None, "weights": None, "axes": "ijk"}
 
 
 def start_of(fixed, moving, init, **given):
-    others = dict.fromkeys(("fixed_mask", "moving_mask", "weights")) | {"axes": "ijk"} | given
-    inputs = read_inputs(fixed, moving, init=init, refine=False, **others)
+    inputs = read_inputs(fixed, moving, init=init, refine=False, **OTHERS | given)
     return optreg.start.find_start(inputs, "auto", get_backend("cpu"))
 
 
@@ -109,6 +109,16 @@ def test_images_that_lie_apart_are_aligned(images, caplog):
     found = matrix_of(start_of(*images, "auto"))
     np.testing.assert_array_equal(found, matrix_of(start_of(*images, "affine")))
     assert "moving: lies apart from fixed and is aligned first (init affine)" in caplog.text
+
+
+def test_alignment_is_found_alike_for_what_goes_on_from_it(images):
+    plain = start_of(*images, "rigid")
+    inputs = read_inputs(*images, init="rigid", refine=True, **OTHERS)
+    found = optreg.start.find_start(inputs, "auto", get_backend("cpu"))
+    assert np.array_equal(found.disp, plain.disp)
+    result = optreg.register(*images, init="rigid", refine=True)
+    assert result.quality["folded_voxels"] == 0
+    assert 0.05 < np.abs(result.disp - plain.disp).mean() < 3
 
 
 def test_images_in_place_stay_where_they_are(pair):
