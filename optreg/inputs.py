@@ -155,7 +155,8 @@ def _weights(source: ImageLike | None, image_of: Image) -> Image | None:
 def _belonging(source: ImageLike, image_of: Image, role: str) -> Image:
     """Finite numbers on a grid; an array without one is on that of the image it belongs to."""
     if isinstance(source, np.ndarray):
-        image = Image(source, image_of.grid, role)
+        volume = source[:, :, None] if source.ndim == 2 else source
+        image = Image(volume, image_of.grid, role)
     else:
         image = as_image(source, role)
     if image.data.dtype.kind not in "buif":

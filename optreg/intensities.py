@@ -13,6 +13,9 @@ _DUST = 1e-3
 it, and no tissue is so dark."""
 _RINGING = 0.1
 """The same below zero: what interpolation leaves there does not make zero foreground."""
+_BACKGROUND = 1.0
+"""Percent of the voxels that a background below zero has at least: single ones may be damaged, and
+cubic interpolation goes below zero along sharp borders."""
 _SAMPLES = 100_000
 """Voxels that tell a percentile to a part in a thousand, about."""
 
@@ -44,8 +47,8 @@ def find_intensities(
 ) -> Intensities:
     """Background and foreground of an image.
 
-    The background is zero, or the smallest value where there are negative ones, more than the
-    traces of an interpolation.
+    The background is zero, or what is smallest where there are negative values, more and larger
+    ones than an interpolation leaves.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ def find_intensities(
     step = max(1, round((data.size / _SAMPLES) ** (1 / 3))) if sparse else 1
     thin = (slice(None, None, step),) * 3
     values = data[thin]
+    values = values.astype(xp.uint8) if values.dtype.kind == "b" else values
     counted = None if region is None else region[thin] > 0
 
     def above(level: float) -> Any:
@@ -72,8 +76,9 @@ def find_intensities(
         top = float(xp.percentile(found, percentile)) if len(found) else base
         return top if top > base else float(data.max())
 
-    low, base, found = float(data.min()), 0.0, above(0.0)
+    base, found = 0.0, above(0.0)
     top = top_of(found, base)
+    low = float(xp.percentile(values, _BACKGROUND)) if float(data.min()) < 0 else 0.0
     if low < -_RINGING * top:
         base, found = low, above(low)
         top = top_of(found, base)

@@ -78,7 +78,9 @@ def _registered(
 ) -> Registration:
     """`register_volumes` where the order is right."""
     clock, still = _Clock(progress, backend), inputs.still_axes
-    start, begin = (None, inputs.start) if inputs.refine else (inputs.start, None)
+    # What is gone on from would lose what it moves along axes that must not move.
+    go_on = inputs.refine and not any(inputs.start.disp[axis].any() for axis in still)  # type: ignore[union-attr]
+    start, begin = (None, inputs.start) if go_on else (inputs.start, None)
     with backend.active():
         with clock.stage("preprocess"):
             volumes = prepare(inputs, start, config, backend)

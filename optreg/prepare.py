@@ -89,10 +89,10 @@ def prepare(
     moving = [_normalized(i, "moving_mask", counted[1], beyond, config, backend) for i in there]
     levels = len(config.continuous.iterations)
     # Both are powers of two.
-    multiple = max(config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox)
-    box = foreground_box(
-        _any(fixed, xp), _any(moving, xp), config.preprocess.margin_vox, multiple, xp
-    )
+    coarsest, grid_vox = config.continuous.finest * 2 ** (levels - 1), config.discrete.grid_vox
+    # Kernels read a voxel and its next one, on the coarsest level too.
+    sizes = max(coarsest, grid_vox), 2 * coarsest
+    box = foreground_box(_any(fixed, xp), _any(moving, xp), config.preprocess.margin_vox, sizes, xp)
     # Beyond the grid nothing is known; without any weights, zeros are as good and cost nothing.
     cut = tuple(None if r is None else box.crop(r, xp) for r in counted)
     return Volumes(
@@ -138,11 +138,12 @@ def _normalized(
     config: RegistrationConfig,
     backend: Backend,
 ) -> Any:
-    data = backend.asarray(image.data)
-    if region is not None and not bool(((data != 0) & (region > 0)).any()):
+    volume = normalize(backend.asarray(image.data), config.preprocess, backend.xp, region)
+    if region is None:
+        return volume
+    if not bool(((volume > 0) & (region > 0)).any()):
         raise InputError(f"{role}: covers no foreground of {image.name or 'the image'}")
-    volume = normalize(data, config.preprocess, backend.xp, region)
-    return volume if region is None else _filled(volume, region > 0, beyond, backend)
+    return _filled(volume, region > 0, beyond, backend)
 
 
 def _filled(volume: Any, known: Any, beyond: Any | None, backend: Backend) -> Any:

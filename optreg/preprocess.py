@@ -153,16 +153,21 @@ def box_around(mask: Any, xp: Any = np) -> tuple[slice, slice, slice]:
     return ends[0], ends[1], ends[2]
 
 
-def foreground_box(fixed: Any, moving: Any, margin_vox: int, multiple: int, xp: Any = np) -> Box:
-    """Box around the foregrounds (> 0) of both volumes, sizes divisible by `multiple`.
+def foreground_box(
+    fixed: Any, moving: Any, margin_vox: int, sizes: tuple[int, int], xp: Any = np
+) -> Box:
+    """Box around the foregrounds (> 0) of both volumes.
 
-    It may reach beyond the grid, by less than `multiple` voxels an axis.
+    Its sizes are divisible by the first of `sizes`, and no less than the second. It may reach
+    beyond the grid where that has not as many voxels.
     """
     slices = []
+    multiple, least = sizes
     around = box_around((fixed > 0) | (moving > 0), xp)
     for used, n in zip(around, fixed.shape, strict=True):
         low, high = max(used.start - margin_vox, 0), min(used.stop + margin_vox, n)
-        high = high + -(high - low) % multiple
+        high = low + max(high - low, least)
+        high += -(high - low) % multiple
         shift = min(max(high - n, 0), low)  # stay inside the grid where there is room
         low, high = low - shift, high - shift
         slices.append(slice(low, high))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from optreg.config import RegistrationConfig
 from optreg.image import Image
-from optreg.intensities import foreground
+from optreg.intensities import find_intensities, foreground
 from optreg.kernels import Backend
 from optreg.transform import DisplacementField
 from optreg.transform.sampling import outside
@@ -121,7 +121,8 @@ class Registration:
     @cached_property
     def warped(self) -> NDArray[np.float32]:
         """(X, Y, Z) the moving image on the fixed grid, in its own intensities."""
-        return self.transform.apply(self.moving, "linear").data
+        background = find_intensities(self.moving.data, sparse=True).base
+        return self.transform.apply(self.moving, "linear", fill=background).data
 
     def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write fields, warped image, configuration and a summary.
@@ -179,7 +180,7 @@ def _quality(disp: Any, inverse: Any, mask: Any, backend: Backend) -> dict[str, 
     # What leaves the grid has no inverse on it.
     inside = inside[~outside(disp, disp.shape[1:], xp).reshape(-1).take(inside)]
     back = back.take(inside, axis=1)
-    error = xp.sqrt(xp.einsum("ij,ij->j", back, back)) if inside.size else xp.zeros(1)
+    error = xp.sqrt(xp.square(back).sum(axis=0)) if inside.size else xp.zeros(1)
     return {
         "ndv_percent": ndv,
         "folded_voxels": folded,

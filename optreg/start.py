@@ -20,6 +20,7 @@ from optreg.preprocess import check_overlap
 from optreg.result import Status
 from optreg.storage import canonical_of
 from optreg.transform import Affine, DisplacementField
+from optreg.transform.inverse import affine_part
 
 __all__ = ["find_start", "is_found"]
 
@@ -77,6 +78,8 @@ def find_start(inputs: Inputs, similarity: str, backend: Backend) -> Displacemen
         field = DisplacementField(np.asarray(init), grid)
     if not field.fixed_grid.same_as(grid):
         raise GeometryError("init is not on the grid of the fixed image; resample it first")
+    if np.linalg.det(affine_part(field).matrix[:3, :3]) < 0:
+        raise GeometryError("init mirrors the image; check the signs and the order of its axes")
     return DisplacementField(field.disp, grid)
 
 

@@ -194,9 +194,51 @@ def test_mask_that_is_no_mask_is_said(pair, caplog):
 
 
 @pytest.mark.parametrize("role", ["fixed_mask", "moving_mask"])
-def test_mask_without_foreground(pair, role):
-    fixed, moving, _ = pair
+@pytest.mark.parametrize("background", [0, -1000])
+def test_mask_without_foreground(pair, role, background):
+    fixed, moving = (image + background * (image == 0) for image in pair[:2])
     corner = np.zeros(SHAPE, np.uint8)
     corner[:3, :3, :3] = 1
     with pytest.raises(InputError, match=f"{role}: covers no foreground"):
-        optreg.register(fixed, moving, **{role: corner})
+        optreg.register(fixed, moving, init=None, **{role: corner})
+
+
+def test_mask_of_which_coarse_levels_know_nothing(pair):
+    fixed, moving, truth = pair
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[20:23] = 1
+    found = optreg.register(fixed, moving, fixed_mask=mask)
+    assert found.status.name == "CONVERGED"
+    inside = (mask > 0) & (fixed > 0)
+    after, before = (error_vox(d, truth, inside).mean() for d in (found.disp, 0 * truth))
+    assert after < 0.7 * before
+
+
+def test_refinement_along_one_axis_keeps_the_start(head):
+    fixed, moving, truth = pair_and_truth(head, axes=(1,))
+    start = np.zeros((3, *SHAPE), np.float32)
+    start[0] = 3
+    options = {"init": start, "refine": True, "axes": "j"}
+    found = optreg.register(fixed, np.roll(moving, 3, axis=0), **options)
+    inside = fixed > 0
+    assert np.abs(found.disp[0][inside] - 3).max() < 0.01
+    expected = error_vox(start + truth, start, inside).mean()
+    assert error_vox(found.disp, start + truth, inside).mean() < 0.7 * expected
+
+
+def test_images_that_are_masks(pair):
+    as_bool, as_bytes = (
+        optreg.register(*((image > 1.5).astype(dtype) for image in pair[:2]), preset="fast")
+        for dtype in (bool, np.uint8)
+    )
+    assert np.array_equal(as_bool.disp, as_bytes.disp) and as_bool.disp.any()
+
+
+def test_flat_mask_of_a_flat_image(pair):
+    fixed, moving = (image[:, :, 22].copy() for image in pair[:2])
+    mask = np.ones(fixed.shape, np.uint8)
+    mask[:12] = 0
+    flat = optreg.register(fixed, moving, preset="fast", fixed_mask=mask)
+    solid = optreg.register(fixed, moving, preset="fast", fixed_mask=mask[:, :, None])
+    assert np.array_equal(flat.disp, solid.disp)
+    assert not np.array_equal(flat.disp, optreg.register(fixed, moving, preset="fast").disp)

@@ -46,3 +46,18 @@ def test_only_the_region_says_how_bright_it_is():
     data[6:] = 5
     assert find_intensities(data, region=data < 2).top == 1
     assert find_intensities(data).top == 5
+
+
+@pytest.mark.parametrize("low", [-0.35, -1e6])
+def test_single_voxels_below_zero_are_no_background(low):
+    data = np.zeros((20, 20, 20))
+    data[5:15, 5:15, 5:15] = np.random.default_rng(3).uniform(1, 3, (10, 10, 10))
+    spoiled = data.copy()
+    spoiled[2, 3, 4:9] = low
+    assert find_intensities(spoiled) == find_intensities(data)
+
+
+def test_masks_are_images():
+    data = np.zeros((12, 12, 12), bool)
+    data[3:9, 3:9, 3:9] = True
+    assert np.array_equal(foreground(data), data)

@@ -34,10 +34,20 @@ def test_foreground_box_holds_both_images():
     fixed, moving = np.zeros((2, 40, 44, 36), np.float32)
     fixed[12:20, 20:25, 14:18] = 1
     moving[15:26, 18:24, 16:21] = 1
-    box = foreground_box(fixed, moving, 3, 4)
+    box = foreground_box(fixed, moving, 3, (4, 8))
     assert all(n % 4 == 0 for n in box.shape)
     for s, low, high in zip(box.slices, (12, 18, 14), (26, 25, 21), strict=True):
         assert s.start <= low - 3 and s.stop >= high + 3
+
+
+def test_foreground_box_is_as_large_as_it_must_be():
+    fixed = np.zeros((8, 40, 30), np.float32)
+    fixed[3:5, 39, 20] = 1
+    box = foreground_box(fixed, fixed, 1, (16, 32))
+    assert box.shape == (32, 32, 32)
+    for s, n, low, high in zip(box.slices, fixed.shape, (3, 39, 20), (5, 40, 21), strict=True):
+        assert s.start <= low and high <= s.stop and (s.start == 0 or s.stop <= n)
+    assert np.array_equal(box.crop(box.paste(np.stack([box.crop(fixed)] * 3))[0]), box.crop(fixed))
 
 
 @pytest.mark.parametrize("factor", [1000.0, 0.001])

@@ -165,6 +165,25 @@ def test_save(result, tmp_path):
     result.save(tmp_path / "out", overwrite=True)
 
 
+def test_warped_image_ends_in_its_background(pair):
+    fixed, moving = (1000 * (image - 1) for image in pair[:2])  # as CT has it
+    cut = optreg.Image(moving[:, :, :-6].copy(), optreg.Grid.identity((48, 56, 38)))
+    found = optreg.register(fixed, cut, preset="fast")
+    assert (found.warped[:, :, -5:] == -1000).all()
+    assert found.warped.max() > 0
+
+
+@pytest.mark.parametrize("levels", [4, 5])
+def test_more_levels_than_the_images_have_room_for(pair, levels):
+    usual = vars(RegistrationConfig().continuous)
+    more = {k: [v[0]] * (levels - 3) + list(v) for k, v in usual.items() if isinstance(v, tuple)}
+    config = RegistrationConfig.from_dict({"continuous": more | {"iterations": [4] * levels}})
+    fixed, moving = (image[20:28, 20:28, 20:28].copy() for image in pair[:2])
+    found = optreg.register(fixed, moving, config=config, init=None)
+    assert found.status.name == "CONVERGED" and np.isfinite(found.disp).all()
+    assert found.quality["folded_voxels"] == 0
+
+
 def test_progress_ends_at_one(pair):
     seen = []
     optreg.register(pair[0], pair[1], preset="fast", progress=lambda s, f: seen.append((s, f)))

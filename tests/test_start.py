@@ -16,6 +16,7 @@ from optreg.errors import GeometryError
 from optreg.inputs import read_inputs
 from optreg.kernels import get_backend
 from optreg.result import Status
+from optreg.transform import Affine
 
 MOTION = np.eye(4)
 MOTION[:3, :3] = Rotation.from_rotvec(np.deg2rad([10, -8, 8])).as_matrix()
@@ -144,3 +145,11 @@ def test_worlds_that_do_not_meet_are_not_brought_together(images):
     far[0, 3] += 500
     with pytest.raises(GeometryError, match="fields of view do not overlap"):
         start_of(fixed, optreg.Image(moving.data, optreg.Grid(SHAPE, far)), "auto")
+
+
+@pytest.mark.parametrize("kind", ["affine", "field"])
+def test_start_that_mirrors_is_refused(images, kind):
+    mirror = Affine(np.diag([-1.0, 1, 1, 1]) + 40 * np.eye(4, k=3))
+    init = mirror if kind == "affine" else mirror.to_displacement(images[0].grid).disp
+    with pytest.raises(GeometryError, match="init mirrors the image"):
+        start_of(*images, init)

@@ -68,7 +68,9 @@ class Level:
         for region in regions:
             if region is not None:
                 weights = region.at(None).astype(xp.float64)
-                self._tau /= max(float(weights.mean() / xp.sqrt((weights**2).mean())), 1e-3)
+                # On coarse levels nothing may be left of a small mask.
+                share = weights.mean() / xp.maximum(xp.sqrt((weights**2).mean()), 1e-30)
+                self._tau /= max(float(share), 1e-3)
         self._repeated, self._structured = backend.repeated, terms.structure_iterations
 
     def run(self) -> Iterator[None]:

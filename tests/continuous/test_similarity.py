@@ -29,10 +29,10 @@ def zeros(count):
     return [np.zeros((3, *SHAPE), np.float32) for _ in range(count)]
 
 
-def value_and_force(terms, fields, remaining=0):
+def value_and_force(terms, fields, structured=True):
     objective = Objective(*pair(), terms, 2, CONFIG, BACKEND)
     force = np.empty((3, *SHAPE), np.float32)
-    return objective(fields, force, remaining), force
+    return objective(fields, force, structured), force
 
 
 def test_plan_of_the_levels():
@@ -107,11 +107,11 @@ def test_terms_add_up():
     assert np.allclose(sum(forces), whole, atol=1e-5 * np.abs(whole).max())
 
 
-def test_structure_term_is_in_the_last_iterations_only():
+def test_structure_term_is_there_when_it_is_asked_for():
     plain = value_and_force(TERMS[1], zeros(2))[1]
     terms = replace(TERMS[1], structure=2.4, structure_iterations=2)
-    assert np.array_equal(value_and_force(terms, zeros(2), remaining=2)[1], plain)
-    assert not np.allclose(value_and_force(terms, zeros(2), remaining=1)[1], plain)
+    assert np.array_equal(value_and_force(terms, zeros(2), structured=False)[1], plain)
+    assert not np.allclose(value_and_force(terms, zeros(2), structured=True)[1], plain)
 
 
 def test_equal_images_have_no_force():
@@ -119,7 +119,7 @@ def test_equal_images_have_no_force():
     terms = Terms((1.0, 1.0, 0.0), (0.0, 6.0, 6.0), 1.0, 1)
     objective = Objective(image, image.copy(), terms, 0, CONFIG, BACKEND)
     force = np.empty((3, *SHAPE), np.float32)
-    objective(zeros(2), force, 0)
+    objective(zeros(2), force, True)
     other = value_and_force(terms, zeros(2))[1]
     # Flat windows alone are not perfectly correlated (eps), so there is a trace of a force.
     assert np.abs(force).max() < 0.05 * np.abs(other).max()

@@ -11,7 +11,7 @@ import pytest
 from device_arrays import FUNCTIONS
 
 from optreg.errors import DeviceError
-from optreg.kernels.gpu import Engine
+from optreg.kernels.gpu import Engine, bind
 from optreg.kernels.gpu.source import parameters, read_source
 
 
@@ -95,6 +95,30 @@ def test_arguments_that_do_not_fit_are_refused(engine, launches, change, error, 
         args[at] = value
     with pytest.raises(error, match=message):
         engine.launch("scatter", 2, *args)
+    assert launches == []
+
+
+VOLUME, FIELD = np.zeros((6, 7, 8), np.float32), np.zeros((3, 6, 7, 8), np.float32)
+SMALL = np.zeros((3, 4, 4, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("warp", (VOLUME, FIELD, SMALL[0])),
+        ("compose", (FIELD, FIELD, SMALL)),
+        ("compose_step", (FIELD, 0.5, 1.0, SMALL, FIELD)),
+        ("compose_step", (FIELD, 0.5, 1.0, FIELD, SMALL)),
+        ("relax_volume", (FIELD, 0.1, SMALL[0])),
+        ("gaussian_filter", (FIELD, 1.0, SMALL)),
+        ("lncc", (VOLUME, SMALL[0], 2, 1e-6, FIELD)),
+        ("lncc", (VOLUME, VOLUME, 2, 1e-6, SMALL)),
+        ("ssd", (VOLUME, VOLUME, FIELD, 1.0, False, SMALL[0])),
+    ],
+)
+def test_arrays_of_another_shape_are_refused(engine, launches, name, args):
+    with pytest.raises(ValueError, match=r"array of shape \(.*\), not \("):
+        getattr(bind(engine), name)(*args)
     assert launches == []
 
 

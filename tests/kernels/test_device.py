@@ -58,7 +58,9 @@ def fake(monkeypatch):
         total_bytes=lambda: 5 * 2**30,
     )
     vars(cupy).update(
+        {name: getattr(np, name) for name in ("empty", "float32", "int64", "ndarray", "zeros")},
         __version__="0.0",
+        RawModule=lambda code: SimpleNamespace(get_function=lambda name: lambda *args: None),
         asarray=np.asarray,
         ascontiguousarray=np.ascontiguousarray,
         asnumpy=np.asarray,
@@ -113,6 +115,18 @@ def test_cupy_without_a_driver(fake, caplog, monkeypatch):
         assert get_backend("auto").name == "cpu"
     (notice,) = caplog.records  # once, and seen without --verbose: who has CuPy expects a GPU
     assert notice.levelname == "WARNING" and "no CUDA-capable" in notice.getMessage()
+
+
+def test_a_gpu_that_cannot_be_used(fake, monkeypatch):
+    def no_compiler(code):
+        raise RuntimeError("CuPy failed to load libnvrtc.so.12:\nno such file")
+
+    fake.RawModule = no_compiler
+    with pytest.raises(DeviceError, match=r"cuda:0: cannot be used .*libnvrtc") as error:
+        get_backend("cuda")
+    assert "\n" not in str(error.value)
+    monkeypatch.setattr(optreg.kernels, "find_spec", lambda name: name)
+    assert get_backend("auto").name == "cpu"
 
 
 @pytest.mark.parametrize("broken", [False, True])

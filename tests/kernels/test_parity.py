@@ -160,6 +160,8 @@ def test_pyramid(kernels, shape):
     volume = volumes(shape, channels=3)
     close(kernels.downsample(volume), reference.downsample(volume))
     close(kernels.upsample(volume, 2.0), reference.upsample(volume.astype(float), 2.0), 2e-6)
+    odd = volumes(tuple(n + 1 for n in shape))
+    assert np.array_equal(kernels.downsample(odd), kernels.downsample(odd[:-1, :-1, :-1].copy()))
     index = np.indices(shape).astype(np.float32)
     # Going down and up again leaves a linear ramp as it is, away from the border.
     again = kernels.upsample(kernels.downsample(index))

@@ -97,7 +97,7 @@ def cuda_backend(index: int = 0) -> Backend:
                 f"{total // 2**20} MB are free; {_INSTEAD}"
             )
 
-    return Backend(
+    backend = Backend(
         name,
         cupy,
         bind(Engine(cupy, lambda kernel: module().get_function(kernel))),
@@ -110,6 +110,26 @@ def cuda_backend(index: int = 0) -> Backend:
         pool.total_bytes,
         partial(repeated, record=Recorder(cupy)),
     )
+    with cupy.cuda.Device(index):
+        _try_out(backend)
+    return backend
+
+
+def _try_out(backend: Backend) -> None:
+    """Run something small: a GPU that is counted may lack a compiler, or its support.
+
+    Raises
+    ------
+    DeviceError
+        It does not work.
+    """
+    xp = backend.xp
+    try:
+        where = backend.kernels.landing(xp.zeros((3, 2, 2, 2), xp.float32), xp.zeros(1, xp.int64))
+        backend.asnumpy(where + 1)
+    except Exception as error:  # whatever libraries that are missing or do not fit raise
+        reason = " ".join(str(error).split())
+        raise DeviceError(f"{backend.name}: cannot be used ({reason}); {_INSTEAD}") from error
 
 
 def describe(index: int = 0) -> str:

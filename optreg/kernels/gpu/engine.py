@@ -65,6 +65,18 @@ class Engine:
                 self._functions[name] = self._function(name)
             self._functions[name]((-(-count // _THREADS),), (_THREADS,), tuple(checked))
 
+    @staticmethod
+    def require_shapes(name: str, *pairs: tuple[Any, tuple[int, ...]]) -> None:
+        """Raise a ValueError where an array has another shape: a kernel would read or write beyond.
+
+        Parameters
+        ----------
+        pairs : of array and shape
+        """
+        for array, shape in pairs:
+            if array.shape != tuple(shape):
+                raise ValueError(f"{name}: array of shape {array.shape}, not {tuple(shape)}")
+
     def _misfit(self, where: str, parameter: Parameter, value: Any) -> Exception:
         """What is wrong with an argument."""
         if not isinstance(value, self.xp.ndarray):

@@ -15,6 +15,7 @@ def compose_step(engine, force, step, tau, field, out):
     """
     xp, shape = engine.xp, field.shape[1:]
     step, tau = xp.asarray(step, xp.float32), xp.asarray(tau, xp.float32)
+    engine.require_shapes("compose_step", *((v, (3, *shape)) for v in (force, field, out)))
     engine.launch("compose_step", force[0].size, force, step, tau, field, *shape, out)
     return out
 
@@ -45,6 +46,7 @@ def next_step(engine, value, norm, longest, decay, tau, floor, state, values, st
 def relax_volume(engine, disp, weight, work, floor=0.05):
     """``disp += weight * grad(log J)`` in place; see ``kernels.cpu.field``."""
     shape = disp.shape[1:]
+    engine.require_shapes("relax_volume", (work, shape), (disp, (3, *shape)))
     engine.launch("log_jacobian", work.size, disp, *shape, floor, work)
     engine.launch("add_gradient", work.size, work, weight, *shape, disp)
     return disp

@@ -13,7 +13,7 @@ def lncc(engine, fixed, moving, radius, eps, force, weight=1.0, add=False, strid
     nx, ny, nz = fixed.shape
     planes, lines = -(-nx // stride), -(-ny // stride)
     windows = planes * lines * nz
-    weights, weighted = _weights(region, fixed)
+    weights, weighted = _weights(engine, fixed, moving, force, region)
     sums = engine.empty((6 if weighted else 5, nx, lines, nz))
     coefficients = engine.empty((5, planes, lines, nz))
     values = engine.empty((planes, lines, nz))
@@ -37,14 +37,16 @@ def lncc(engine, fixed, moving, radius, eps, force, weight=1.0, add=False, strid
 
 def ssd(engine, fixed, moving, force, weight=1.0, add=False, region=None):
     """Mean squared difference and the force that lowers it; see ``kernels.cpu.ssd``."""
-    values = engine.empty(fixed.shape)
+    values, weights = engine.empty(fixed.shape), _weights(engine, fixed, moving, force, region)
     engine.launch(
-        "ssd", fixed.size, fixed, moving, *_weights(region, fixed), weight, add, *fixed.shape,
-        force, values,
-    )  # fmt: skip
+        "ssd", fixed.size, fixed, moving, *weights, weight, add, *fixed.shape, force, values
+    )
     return values.mean(dtype=engine.xp.float64)
 
 
-def _weights(region, fixed):
+def _weights(engine, fixed, moving, force, region):
     """An array to pass for the weights, and whether the kernel is to read it."""
+    shape = fixed.shape
+    volumes = (moving,) if region is None else (moving, region)
+    engine.require_shapes("similarity", (force, (3, *shape)), *((v, shape) for v in volumes))
     return (fixed, False) if region is None else (region, True)

@@ -27,6 +27,7 @@ def box_filter(engine, volume, radius, out=None, work=None):
 def filter_axes(engine, volume, weights, out=None):
     """Filters along x, y and z, given by one half; `out` may be `volume`."""
     out = engine.empty(volume.shape) if out is None else out
+    engine.require_shapes("filter_axes", (out, volume.shape))
     if volume.ndim > 3 and volume[0].size > _LARGE:
         for channel, target in zip(volume, out, strict=True):
             filter_axes(engine, channel, weights, target)

@@ -8,7 +8,9 @@ __all__ = ["compose", "map_field", "warp", "warp_labels", "warp_nearest"]
 def warp(engine, image, disp, out=None):
     """Linear interpolation ``image(x + disp(x))``; see ``kernels.cpu.warp``."""
     shape = disp.shape[1:]
-    out = engine.empty((*image.shape[:-3], *shape)) if out is None else out
+    size = (*image.shape[:-3], *shape)
+    out = engine.empty(size) if out is None else out
+    engine.require_shapes("warp", (out, size), (disp, (3, *shape)))
     channels = image.size // _voxels(image.shape[-3:])
     engine.launch(
         "warp", _voxels(shape), image, channels, *image.shape[-3:], disp, *shape, out
@@ -20,6 +22,7 @@ def compose(engine, outer, inner, out=None):
     """``inner(x) + outer(x + inner(x))``; see ``kernels.cpu.warp``."""
     out = engine.empty(inner.shape) if out is None else out
     shape = inner.shape[1:]
+    engine.require_shapes("compose", (out, (3, *shape)), (outer, (3, *outer.shape[1:])))
     engine.launch("compose", _voxels(shape), outer, *outer.shape[1:], inner, *shape, out)
     return out
 
