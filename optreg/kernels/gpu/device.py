@@ -53,6 +53,44 @@ def _count(cupy: Any, device: str) -> int:
         raise DeviceError(f"{device}: no GPU that works ({reason}); {_INSTEAD}") from error
 
 
+class _Memory:
+    """Of a GPU: how much there is, and errors where it runs out; see `Backend`."""
+
+    def __init__(self, cupy: Any, index: int):
+        self._cupy, self._index = cupy, index
+        self._name = f"cuda:{index}"
+        self._pool = cupy.get_default_memory_pool()
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        cuda = self._cupy.cuda
+        with cuda.Device(self._index):
+            try:
+                yield
+            except cuda.memory.OutOfMemoryError as error:
+                # Nothing of the failed registration is needed any more.
+                self._pool.free_all_blocks()
+                free, total = (n // 2**20 for n in cuda.runtime.memGetInfo())
+                raise DeviceMemoryError(
+                    f"{self._name}: out of memory ({' '.join(str(error).split())}); "
+                    f"{free} of {total} MB are free; {_INSTEAD}"
+                ) from error
+
+    def require(self, count: int) -> None:
+        free, total = self._cupy.cuda.runtime.memGetInfo()
+        free += self._pool.free_bytes()
+        if count > free:
+            raise DeviceMemoryError(
+                f"{self._name}: {count // 2**20} MB of memory are needed, {free // 2**20} of "
+                f"{total // 2**20} MB are free; {_INSTEAD}"
+            )
+
+    def peak_bytes(self) -> int:
+        with self._cupy.cuda.Device(self._index):
+            # The pool keeps what it has taken, so that is the most.
+            return int(self._pool.total_bytes())
+
+
 @cache
 def cuda_backend(index: int = 0) -> Backend:
     """Backend of a GPU.
@@ -60,43 +98,14 @@ def cuda_backend(index: int = 0) -> Backend:
     Raises
     ------
     DeviceError
-        No CuPy, no driver, no such GPU.
+        No CuPy, no driver, no such GPU, or one that does not work.
     """
     name = f"cuda:{index}"
     cupy = _import_cupy(name)
     count = _count(cupy, name)
     if index >= count:
         raise DeviceError(f"{name}: there are {count} GPUs, numbered from 0; {_INSTEAD}")
-
-    pool = cupy.get_default_memory_pool()
-
-    @cache
-    def module() -> Any:
-        return cupy.RawModule(code=read_source())
-
-    @contextmanager
-    def active() -> Iterator[None]:
-        with cupy.cuda.Device(index):
-            try:
-                yield
-            except cupy.cuda.memory.OutOfMemoryError as error:
-                # Nothing of the failed registration is needed any more.
-                pool.free_all_blocks()
-                free, total = (n // 2**20 for n in cupy.cuda.runtime.memGetInfo())
-                raise DeviceMemoryError(
-                    f"{name}: out of memory ({' '.join(str(error).split())}); "
-                    f"{free} of {total} MB are free; {_INSTEAD}"
-                ) from error
-
-    def require(count: int) -> None:
-        free, total = cupy.cuda.runtime.memGetInfo()
-        free += pool.free_bytes()
-        if count > free:
-            raise DeviceMemoryError(
-                f"{name}: {count // 2**20} MB of memory are needed, {free // 2**20} of "
-                f"{total // 2**20} MB are free; {_INSTEAD}"
-            )
-
+    module, memory = cache(lambda: cupy.RawModule(code=read_source())), _Memory(cupy, index)
     backend = Backend(
         name,
         cupy,
@@ -104,10 +113,9 @@ def cuda_backend(index: int = 0) -> Backend:
         partial(to_device, xp=cupy),
         cupy.asnumpy,
         lambda: cupy.cuda.Device(index).synchronize(),
-        active,
-        require,
-        # The pool keeps what it has taken, so that is the most.
-        pool.total_bytes,
+        memory.active,
+        memory.require,
+        memory.peak_bytes,
         partial(repeated, record=Recorder(cupy)),
     )
     with cupy.cuda.Device(index):
