@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import statistics
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -121,8 +122,88 @@ def test_parts_of_the_dataset_are_columns(three):
 
 def test_one_pair_is_enough():
     two = Comparison((method("a", 0, 1), method("b", 0.1, 1)))
-    assert "Means" in report.page(two, "x")
+    page = report.page(two, "x")
+    assert "Means" in page and "nan" not in re.sub("<[^>]*>", "", page)
     assert math.isnan(two.effects("dice")["b"].d)
+
+
+def test_spread_is_that_of_a_sample(three):
+    values = [three.methods[0].cases[p]["dice"] for p in three.pairs]
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    # With the other divisor the last digit would be another one.
+    assert f"{deviation:.4f}" != f"{statistics.pstdev(values):.4f}"
+    assert f">{mean:.4f} ± {deviation:.4f}<" in report.page(three, "x")
+
+
+def test_pairs_without_values_do_not_count(three):
+    ours, other, third = three.methods
+    empty = replace(third, cases={**third.cases, "p5": {}})
+    found = Comparison((ours, other, empty))
+    assert len(found.pairs) == 10 and "p5" not in found.pairs
+    page = report.page(found, "x")
+    assert "over 10 pairs that all methods have" in page
+    assert "no values: other &amp; co (1), third (1)." in page
+    assert next(csv.DictReader(io.StringIO(report.csv_table(found))))["pairs"] == "10"
+    with pytest.raises(InputError, match="no pair that all"):
+        Comparison((ours, replace(third, cases={p: {} for p in third.cases})))
+
+
+def test_a_metric_of_fewer_pairs_says_so(three):
+    ours, *others = three.methods
+    cases = {**ours.cases, "p0": {"dice": ours.cases["p0"]["dice"]}}
+    found = Comparison((replace(ours, cases=cases), *others))
+    assert found.title("hd95") == "HD95, mm (10 pairs)" and found.title("dice") == "Dice"
+    assert report.page(found, "x").count("<th>HD95, mm (10 pairs)</th>") == 2
+    row = next(csv.DictReader(io.StringIO(report.csv_table(found))))
+    assert (row["pairs"], row["pairs_hd95"]) == ("11", "10") and "pairs_dice" not in row
+
+
+def with_distances(name, *values):
+    return Method(name, {f"p{i}": {"hd95": v} for i, v in enumerate(values)})
+
+
+def test_one_infinite_value_is_worse_than_any_gain():
+    lost = with_distances("lost", 1.8, 1.9, 2.0, math.inf)
+    whole = with_distances("whole", 2.0, 2.0, 2.0, 2.0)
+    found = Comparison((lost, whole))
+    assert found.means["lost"]["hd95"] == math.inf and found.means["whole"]["hd95"] == 2
+    assert found.ordered == ["whole", "lost"] and found.scores == {"lost": 0.0, "whole": 1.0}
+    assert found.effects("hd95")["whole"] == paired_effect([-1.8, -1.9, -2.0], [-2.0] * 3)
+    latex = report.latex_table(found)
+    assert r"\textbf{2.000" in latex and r"inf (1.900 $\pm$ 0.100 in 3 of 4) & " in latex
+    page = report.page(found, "x")
+    assert "removed a structure" in page and "without infinite values" in page
+
+
+def test_infinite_values_rank_last():
+    near, far, lost = (
+        with_distances(name, *(shift + i / 10 for i in range(10)))
+        for name, shift in (("near", 2.0), ("far", 3.0), ("lost", math.inf))
+    )
+    found = Comparison((near, far, lost))
+    assert found.ordered == ["near", "far", "lost"]
+    assert found.ranks["near"] > found.ranks["far"] > found.ranks["lost"]
+    assert found.scores["near"] > found.scores["far"] > found.scores["lost"] == 0
+    assert max(found.p_values("hd95").values()) < 0.05
+    assert ">inf<" in report.page(found, "x")
+    # Two that lost it alike are equal.
+    alike = Comparison((lost, replace(lost, name="too")))
+    assert alike.p_values("hd95") == {("lost", "too"): 1.0}
+    assert len(set(alike.ranks.values())) == len(set(alike.scores.values())) == 1
+    assert "Means" in report.page(alike, "x")
+
+
+def test_background_is_no_structure(three):
+    ours, other, _ = (
+        replace(m, labels={p: {0: 0.9, **v} for p, v in m.labels.items()}) for m in three.methods
+    )
+    assert "in 2 of 2 structures" in report.page(Comparison((ours, other)), "x")
+
+
+def test_names_are_no_formulas(three):
+    names = ("m$_$", "a$b", "$x^2$")
+    named = Comparison(tuple(replace(m, name=n) for m, n in zip(three.methods, names, strict=True)))
+    assert report.page(named, "x").count("<img") == 6
 
 
 @pytest.mark.parametrize(
@@ -161,6 +242,36 @@ def test_command(folders, capsys):
     assert read_scores("A", folders / "a").labels == {"p0": {4: 0.7}}
     assert cli.main(argv) == 3 and "exists" in capsys.readouterr().err
     assert cli.main([*argv, "--overwrite", "--quiet"]) == 0
+
+
+def test_infinite_values_are_read(folders):
+    table = folders / "a/cases.csv"
+    table.write_text(table.read_text().replace("p2,,0.62,4.0,", "p2,,nan,inf,"))
+    case = read_scores("A", folders / "a").cases["p2"]
+    assert case["hd95"] == math.inf and "dice" not in case
+
+
+def test_labels_without_a_number_are_left_out(folders):
+    with open(folders / "a/labels.csv", "a") as file:
+        file.write("p0,,5,nan,\np0,,6,,\n")
+    assert read_scores("A", folders / "a").labels == {"p0": {4: 0.7}}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("cases.csv", "p3,,0.63", "p3,,n/a", "cases.csv: dice of p3 is 'n/a', no number"),
+        ("labels.csv", "p0,,4,0.7", "p0,,hippocampus,0.7", "label of p0 is 'hippocampus', no "),
+        ("labels.csv", "p0,,4,0.7", "p0,,4,high", "labels.csv: dice of p0 is 'high', no number"),
+    ],
+)
+def test_what_is_no_number_is_named(folders, capsys, name, old, new, words):
+    table = folders / "a" / name
+    assert old in table.read_text()
+    table.write_text(table.read_text().replace(old, new))
+    argv = ["compare", f"A={folders / 'a'}", f"B={folders / 'b'}", "--output", str(folders / "o")]
+    assert cli.main(argv) == 3
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

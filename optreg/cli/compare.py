@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optreg.cli.console import example, new_parser, print_table, thread_count
+from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, thread_count
 from optreg.cli.inputs import add_dataset_options, dataset_of
 from optreg.cli.many import add_judging_options, judge_fields
 from optreg.errors import ConfigError
@@ -66,33 +66,39 @@ def run(args: argparse.Namespace) -> int:
     folder = make_folder(args.output)
     for name in _WRITTEN:
         check_writable(folder / name, args.overwrite)
-    found = Comparison(_scores(args, folder))
+    methods, all_judged = _scores(args, folder)
+    found = Comparison(methods)
     texts = report.page(found, args.title), report.csv_table(found), report.latex_table(found)
     for name, text in zip(_WRITTEN, texts, strict=True):
         write_atomic(folder / name, [text.encode()], args.overwrite)
     if not args.quiet:
         _print(found)
         print(f"results in {folder / 'comparison.html'}")
-    return 0
+    return 0 if all_judged else SOME_FAILED
 
 
-def _scores(args: argparse.Namespace, folder: Path) -> tuple[Method, ...]:
+def _scores(args: argparse.Namespace, folder: Path) -> tuple[tuple[Method, ...], bool]:
+    """Scores of the methods, and whether all fields that were given could be judged."""
     from optreg.compare import read_scores
 
     raw = [name for name, path in args.methods if path.exists() and not _is_judged(path)]
     if raw and not args.dataset:
         raise ConfigError(f"{raw[0]}: fields need --dataset: which belongs to which images")
     dataset = dataset_of(args) if raw else None
-    scores = []
+    scores, all_judged = [], True
     for number, (name, path) in enumerate(args.methods):
         place = path
         if dataset is not None and name in raw:
             # The number keeps names apart that differ in what no file name may have.
             safe = re.sub(r"[^\w.+-]", "_", name)
             place = folder / "scores" / f"{number:02d}-{safe}"
-            judge_fields(args, dataset, path, place)
+            for numbers in judge_fields(args, dataset, path, place):
+                if "error" in numbers:
+                    all_judged = False
+                    if not args.quiet:
+                        print(f"failed: {name}: {numbers['name']}: {numbers['error']}")
         scores.append(read_scores(name, place))
-    return tuple(scores)
+    return tuple(scores), all_judged
 
 
 def _is_judged(path: Path) -> bool:
@@ -107,5 +113,5 @@ def _print(found: Comparison) -> None:
         [name, *(METRICS[m].text(means[m]) for m in shown), f"{found.scores[name]:.3f}"]
         for name, means in found.means.items()
     ]
-    header = [f"{len(found.pairs)} pairs", *(METRICS[m].title for m in shown), "score"]
+    header = [f"{len(found.pairs)} pairs", *map(found.title, shown), "score"]
     print_table(rows, header=header)

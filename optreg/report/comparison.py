@@ -34,12 +34,16 @@ def page(comparison: Comparison, title: str) -> str:
         ("Means", f"± standard deviation over {len(comparison.pairs)} pairs that all methods have",
          _summary(comparison)),
         ("Effect sizes", f"Cohen's d of paired differences, 95 % bootstrap interval; positive: "
-         f"{reference} is better", _effects(comparison)),
-        ("Significance", "Wilcoxon signed-rank tests, Bonferroni-corrected" + (
-            f"; of {len(comparison.pairs)} pairs, nothing can be significant"
-            if len(comparison.pairs) < _LEAST_PAIRS else ""),
+         f"{reference} is better" + ("; without infinite values" if comparison.infinite else ""),
+         _effects(comparison)),
+        ("Significance", "Wilcoxon signed-rank tests, Bonferroni-corrected" + "".join(
+            f"; of {count} pairs, nothing can be significant"
+            for count in sorted({len(comparison.cases_of(m)) for m in _tested(comparison)})
+            if count < _LEAST_PAIRS),
          "".join(figures.significance(comparison, m) for m in _tested(comparison))),
-        ("Distributions", "one mark per pair", figures.boxes(comparison)),
+        ("Distributions", "one mark per pair" + (
+            "; infinite values are not drawn" if comparison.infinite else ""),
+         figures.boxes(comparison)),
         ("Dice against roughness", "smoother is to the left", figures.scatter(comparison)),
         ("Structures", f"mean Dice of {reference} minus that of the best other method",
          _structures(comparison)),
@@ -74,10 +78,9 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]], list[set
         if metric == "sdlogj_evaluator":  # says little; it is in the CSV table
             continue
         what = METRICS[metric]
-        header.append(what.title)
+        header.append(comparison.title(metric))
         values = comparison.values(metric)
-        cells = [[what.text(values[n].mean()), what.text(values[n].std())] for n in names]
-        columns.append([c[0] if metric in _WITHOUT_SPREAD else " ± ".join(c) for c in cells])
+        columns.append([_mean_text(metric, values[n]) for n in names])
         means = {n: comparison.means[n][metric] for n in names}
         top = max(means.values()) if what.higher_is_better else min(means.values())
         best.append({n for n, v in means.items() if v == top})
@@ -89,16 +92,45 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]], list[set
     return header, [[n, *cells] for n, *cells in zip(names, *columns, strict=True)], best
 
 
+def _mean_text(metric: str, values: np.ndarray) -> str:
+    """Mean and standard deviation; of the finite values where some are infinite."""
+    what, finite = METRICS[metric], values[np.isfinite(values)]
+    if not finite.size:
+        return what.text(math.inf)
+    text = what.text(finite.mean())
+    if metric not in _WITHOUT_SPREAD and finite.size > 1:
+        text += f" ± {what.text(finite.std(ddof=1))}"
+    if finite.size == values.size:
+        return text
+    return f"{what.text(math.inf)} ({text} in {finite.size} of {values.size})"
+
+
 def _summary(comparison: Comparison) -> str:
     header, rows, best = _cells(comparison)
     marked = [
         [row[0], *((cell, row[0] in best[i]) for i, cell in enumerate(row[1:]))] for row in rows
     ]
-    return _html_table(header, marked) + (
-        "<p>score: LUMIR validation board, metrics scaled to 0..1 over these methods (1/6 Dice, "
-        "1/6 HD95, 1/3 TRE, 1/3 NDV; of what is missing, the others take the part). rank: 0.1 to "
-        "1, by how many methods are beaten significantly.</p>"
+    return _html_table(header, marked) + _notes(comparison)
+
+
+def _notes(comparison: Comparison) -> str:
+    """What the table of means does not say by itself."""
+    notes = []
+    if comparison.lacking:
+        missing = ", ".join(f"{name} ({count})" for name, count in comparison.lacking.items())
+        notes.append(f"Left out are pairs of which a method has no values: {missing}.")
+    if comparison.infinite:
+        notes.append(
+            "inf: the field removed a structure altogether. One such pair makes the mean infinite, "
+            "which in the score is worse than all others; in ranks and significance the pair is "
+            "worse than all that have a number."
+        )
+    notes.append(
+        "score: LUMIR validation board, metrics scaled to 0..1 over these methods (1/6 Dice, 1/6 "
+        "HD95, 1/3 TRE, 1/3 NDV; of what is missing, the others take the part). rank: 0.1 to 1, by "
+        "how many methods are beaten significantly."
     )
+    return "".join(f"<p>{escape(note)}</p>" for note in notes)
 
 
 def _html_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -117,9 +149,13 @@ def _effects(comparison: Comparison) -> str:
     rows = []
     for method in comparison.methods[1:]:
         found = [column[method.name] for column in columns]
-        cells = [f"{d:+.2f} [{low:+.2f}, {high:+.2f}]" for d, low, high in found]
+        cells = [
+            "" if math.isnan(d) else f"{d:+.2f} [{low:+.2f}, {high:+.2f}]" for d, low, high in found
+        ]
         rows.append([method.name, *cells])
-    return _html_table(["against", *(METRICS[m].title for m in metrics)], rows) if metrics else ""
+    if not any(cell for row in rows for cell in row[1:]):  # of one pair there is none
+        return ""
+    return _html_table(["against", *map(comparison.title, metrics)], rows)
 
 
 def _tested(comparison: Comparison) -> list[str]:
@@ -144,7 +180,7 @@ def _by_group(comparison: Comparison) -> str:
         for method in sorted(comparison.methods, key=lambda m: comparison.ordered.index(m.name)):
             cells = [[method.cases[p][metric] for p in pairs] for pairs in columns.values()]
             rows.append([method.name, *(what.text(float(np.mean(c))) if c else "" for c in cells)])
-        tables.append(_html_table([what.title, *columns], rows))
+        tables.append(_html_table([comparison.title(metric), *columns], rows))
     return "".join(tables)
 
 
@@ -191,13 +227,18 @@ def _extremes(comparison: Comparison) -> str:
 
 
 def csv_table(comparison: Comparison) -> str:
-    """Means, scores and ranks: a row a method."""
+    """Means, scores and ranks: a row a method; ``pairs_METRIC`` where a metric has fewer."""
     count, metrics = len(comparison.pairs), comparison.metrics
+    fewer = {m: n for m in metrics if (n := len(comparison.cases_of(m))) < count}
     rows = [
-        [name, count, *(means[m] for m in metrics), comparison.scores[name], comparison.ranks[name]]
+        [
+            name, count, *(means[m] for m in metrics), comparison.scores[name],
+            comparison.ranks[name], *fewer.values(),
+        ]
         for name, means in ((n, comparison.means[n]) for n in comparison.ordered)
-    ]
-    return csv_text(["method", "pairs", *metrics, "score", "rank"], rows)
+    ]  # fmt: skip
+    header = ["method", "pairs", *metrics, "score", "rank", *(f"pairs_{m}" for m in fewer)]
+    return csv_text(header, rows)
 
 
 def latex_table(comparison: Comparison) -> str:

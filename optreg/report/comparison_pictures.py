@@ -16,10 +16,10 @@ from optreg.compare import Comparison, Method
 from optreg.errors import OptregError
 from optreg.image import Image
 from optreg.io import load_image, read_field
-from optreg.report.comparison_figures import as_image, new_figure
+from optreg.report.comparison_figures import as_image, new_figure, plain
 from optreg.submission import field_file
 from optreg.transform import DisplacementField
-from optreg.views import Views, collect
+from optreg.views import Plane, Views, collect
 
 __all__ = ["pictures"]
 
@@ -63,11 +63,13 @@ def pictures(comparison: Comparison, rival: str, pairs: list[str]) -> str:
     plane = rows[0][1].planes[0]
     figure, axes = new_figure(_TILE_INCH * 5, _TILE_INCH * 1.3 * len(rows), (len(rows), 5))
     for row, (pair, ours, theirs) in zip(np.atleast_2d(axes), rows, strict=True):
-        index = _most_different(ours, theirs, plane.axis)
+        index = _most_different(ours, theirs, plane)
         plot.draw_tile(row[0], ours, plane, index, "fixed")
-        row[0].set_ylabel(f"{pair.removeprefix('disp_')}\nDice {gains[pair]:+.4f}", fontsize=8)
+        row[0].set_ylabel(
+            f"{plain(pair.removeprefix('disp_'))}\nDice {gains[pair]:+.4f}", fontsize=8
+        )
         row[0].set_title("fixed", fontsize=8)
-        both = ((ours, first.name), (theirs, rival))
+        both = ((ours, plain(first.name)), (theirs, plain(rival)))
         shown = [(kind, *one) for kind in ("warped", "after") for one in both]
         for tile, (kind, views, name) in zip(row[1:], shown, strict=True):
             plot.draw_tile(tile, views, plane, index, kind)
@@ -90,7 +92,8 @@ def _views(method: Method, pair: str) -> Views:
     return collect(_Registered(fixed, moving, field.disp))  # type: ignore[arg-type]
 
 
-def _most_different(ours: Views, theirs: Views, axis: int) -> int:
-    """Slice in which the two results differ most."""
-    others = tuple(a for a in range(3) if a != axis)
-    return int(np.abs(ours.after - theirs.after).sum(axis=others).argmax())
+def _most_different(ours: Views, theirs: Views, plane: Plane) -> int:
+    """Slice in which the two results differ most; the middle where they are the same."""
+    others = tuple(a for a in range(3) if a != plane.axis)
+    difference = np.abs(ours.after - theirs.after).sum(axis=others)
+    return int(difference.argmax()) if difference.any() else ours.fullest(plane)
