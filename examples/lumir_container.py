@@ -16,6 +16,8 @@ from pathlib import Path
 
 _CACHES = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "MPLCONFIGDIR")
 
+_INTERRUPTED = 130
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -37,6 +39,8 @@ def main() -> int:
         command += ["--split", args.split, "--output", str(work), "--fill-zero"]
         command += ["--preset", args.preset, "--device", args.device, "--jobs", args.jobs]
         code = optreg(command)
+    if code == _INTERRUPTED:
+        return code  # what is done stays where a further run looks for it
     # The fields alone: that is what is scored. A pair that failed has a zero field.
     for field in sorted((work / "submission").glob("disp_*.nii.gz")):
         os.replace(field, output / field.name)

@@ -173,7 +173,12 @@ def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    return {PurePosixPath(i.filename).name: i for i in archive.infolist() if not i.is_dir()}
+    return {PurePosixPath(i.filename).name: i for i in archive.infolist() if not _is_folder(i)}
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    # `ZipInfo.is_dir` fails where there is no name at all.
+    return info.filename.endswith("/")
 
 
 def _zip(
@@ -203,7 +208,7 @@ def _members(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], list
         path = PurePosixPath(info.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in info.filename:
             findings.append(f"{info.filename}: leads out of the archive")
-        elif info.is_dir() or path.parts[0] == "__MACOSX" or path.name.startswith("._"):
+        elif _is_folder(info) or path.parts[:1] == ("__MACOSX",) or path.name.startswith("._"):
             continue
         elif (info.external_attr >> 16) & 0o170000 == 0o120000:
             findings.append(f"{info.filename}: is a link")

@@ -14,7 +14,7 @@ from optreg.errors import InputError, OutputError
 from optreg.grid import Grid
 from optreg.io import read_field, save_image, write_field
 from optreg.io.datasets import read_dataset
-from optreg.submission import check_submission, fill_with_zeros, pack
+from optreg.submission import check_submission, fill_with_zeros, pack, require_fields
 
 SHAPE = (10, 11, 12)
 NAMES = [f"disp_000{i}_000{i + 1}.nii.gz" for i in range(1, 6)]
@@ -193,3 +193,15 @@ def test_damaged_and_oversized_members(dataset, folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"mine/{NAMES[0]}", b"\0" * (4 << 20))
     assert any("too large" in f for f in check_submission(tmp_path / "b.zip", dataset))
+
+
+@pytest.mark.parametrize("name", [".", ""])
+def test_entries_without_a_name(dataset, folder, tmp_path, name):
+    pack(folder, NAMES, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        entry = zipfile.ZipInfo("x")
+        archive.writestr(entry, b"x")
+        entry.filename = name
+    found = check_submission(tmp_path / "a.zip", dataset)
+    assert found == [f"{name}: is not in the one folder of the archive"]
+    require_fields(tmp_path / "a.zip", dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from optreg import submission
-from optreg.batch.records import Records, discard_leftovers, file_hash
-from optreg.batch.work import Job, done_before
+from optreg.batch.records import Records, discard_leftovers
+from optreg.batch.work import Job, done_before, is_as_asked, is_as_written
 from optreg.config import RegistrationConfig
-from optreg.errors import InputError
-from optreg.io.datasets import Dataset, ImagePair
+from optreg.errors import ConfigError, InputError, OutputError
+from optreg.io.datasets import Dataset
 from optreg.io.files import make_folder, write_atomic
 from optreg.io.nifti import read_shape
 from optreg.io.tables import json_text
 from optreg.kernels import available_threads
 
 __all__ = ["BatchFolder"]
+
+_log = logging.getLogger("optreg")
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,14 @@ class BatchFolder:
 
         Raises
         ------
+        ConfigError
+            The fields to start from are where the results would be.
         OutputError
             It cannot be written.
         """
+        for start in {job.init for job in jobs if job.init}:
+            if start.resolve() in (self.fields.resolve(), self.zip.resolve()):
+                raise ConfigError(f"{start}: would be overwritten; choose another output folder")
         make_folder(self.fields)
         make_folder(self.records)
         discard_leftovers(self.path, {"config.toml", "summary.json", self.zip.name})
@@ -83,7 +91,18 @@ class BatchFolder:
         # Reading and hashing wait for the disk, and let go of the interpreter.
         with ThreadPoolExecutor(available_threads()) as pool:
             done = list(pool.map(done_before, jobs))
-        return [job for job, before in zip(jobs, done, strict=True) if not before]
+        left = [job for job, before in zip(jobs, done, strict=True) if not before]
+        if left:
+            self._discard_zip()
+        return left
+
+    def _discard_zip(self) -> None:
+        """Remove the zip of an earlier run, which would stay where this one does not end well."""
+        try:
+            self.zip.unlink(missing_ok=True)
+        except OSError as error:
+            why = f"cannot be removed ({error.strerror}); change its access rights"
+            raise OutputError(f"{self.zip}: {why}") from error
 
     def summarize(
         self,
@@ -107,30 +126,41 @@ class BatchFolder:
         write_atomic(self.path / name, [json_text(summary).encode()], overwrite=True)
         return summary
 
-    def pack(self, dataset: Dataset, fill_zero: bool = False) -> Path | None:
-        """Write the zip and return it; None where fields are missing and not filled with zeros.
+    def pack(self, dataset: Dataset, jobs: Sequence[Job], fill_zero: bool = False) -> Path | None:
+        """Write the zip and return it; None where fields are missing and not filled with zeros, or
+        are left of a run with other settings.
+
+        Parameters
+        ----------
+        jobs : sequence of Job
+            Of all pairs, those that other machines do among them.
 
         Raises
         ------
         InputError
             A field that was not made here, or changed since, is none that the challenge takes.
         """
-        names = [pair.file_name for pair in dataset.pairs]
         if fill_zero:
             submission.fill_with_zeros(dataset, self.fields)
-        if not all((self.fields / name).is_file() for name in names):
+        if not all(job.output.is_file() for job in jobs):
             return None
-        findings = [f for pair in dataset.pairs for f in self._findings(pair, dataset.shape)]
+        findings, others = [], []
+        for job in jobs:
+            record = Records(self.records).read(job.pair.name)
+            if not is_as_written(job, record):
+                shape = dataset.shape or read_shape(job.pair.fixed)
+                findings += submission.check_field(job.output, shape)
+            elif not is_as_asked(job, record):
+                others.append(job.pair.name)
         if findings:
-            more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
-            raise InputError(f"{self.zip}: not written; {findings[0]}{more}")
-        submission.pack(self.fields, names, self.zip, overwrite=True)
+            raise InputError(f"{self.zip}: not written; {_first_of(findings)}")
+        if others:
+            why = "made with other settings or from other files; do all pairs again"
+            _log.warning("%s: not written; %s: %s", self.zip, _first_of(others), why)
+            return None
+        submission.pack(self.fields, [job.output.name for job in jobs], self.zip, overwrite=True)
         return self.zip
 
-    def _findings(self, pair: ImagePair, shape: tuple[int, int, int] | None) -> list[str]:
-        """What is wrong with a field, unless it is as it was written."""
-        field = self.fields / pair.file_name
-        record = Records(self.records).read(pair.name)
-        if record.get("status") == "done" and record.get("output_sha256") == file_hash(field):
-            return []
-        return submission.check_field(field, shape or read_shape(pair.fixed))
+
+def _first_of(items: Sequence[str]) -> str:
+    return items[0] + (f" and {len(items) - 1} more" if len(items) > 1 else "")

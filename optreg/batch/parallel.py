@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,11 +100,47 @@ class Cluster:
 def each(
     function: Callable[[Any], Any], items: Sequence[Any], where: Local | Cluster
 ) -> Iterator[Any]:
-    """Results of a function for all items, in the order in which they end."""
+    """Results of a function for all items, in the order in which they end.
+
+    What the function logs elsewhere is logged here, as far as it is wanted here, when it has ended.
+    """
     import joblib
 
+    level, caller = _log.getEffectiveLevel(), os.getpid()
     with where.parallel() as parallel:
-        yield from parallel(joblib.delayed(function)(item) for item in items)
+        calls = (joblib.delayed(_listened)(function, item, level, caller) for item in items)
+        for result, messages in parallel(calls):
+            for importance, message in messages:
+                _log.log(importance, "%s", message)
+            yield result
+
+
+class _Listener(logging.Handler):
+    """Keeps level and text of what a thread logs: in a worker of dask others may log too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[tuple[int, str]] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.messages.append((record.levelno, record.getMessage()))
+
+
+def _listened(
+    function: Callable[[Any], Any], item: Any, level: int, caller: int
+) -> tuple[Any, list[tuple[int, str]]]:
+    """Result of a function, and what it logged, unless the process that wants it has heard it."""
+    if os.getpid() == caller:
+        return function(item), []
+    listener = _Listener()
+    _log.setLevel(level)
+    _log.addHandler(listener)
+    try:
+        return function(item), listener.messages
+    finally:
+        _log.removeHandler(listener)
 
 
 def run_all(
@@ -124,9 +162,14 @@ def run_all(
             yield from _until_a_crash(left, work, where)
         except _dead_process() as error:
             _log.warning("a process died (%s); going on with the rest", _first_line(error))
-            for name, job in list(left.items()):
-                if Records(job.records).read(name).get("status") == "running":
-                    yield from _alone(left.pop(name), work, where)
+            running = [n for n, job in left.items() if _status(job) == "running"]
+            # Where processes die before they begin, any pair may be the one.
+            for name in running or list(left):
+                yield from _alone(left.pop(name), work, where)
+
+
+def _status(job: Job) -> str | None:
+    return Records(job.records).read(job.pair.name).get("status")
 
 
 def _overlapped(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
@@ -161,6 +204,7 @@ def _alone(
     except _dead_process():
         why = "its process died, perhaps for lack of memory"
         record = {"name": job.pair.name, "status": "failed", "error": why}
+        job.discard_output()
         Records(job.records).write(job.pair.name, record)
         yield record
 

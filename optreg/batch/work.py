@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from optreg.submission import field_file
 if TYPE_CHECKING:
     from optreg.result import Registration
 
-__all__ = ["Job", "Task", "done_before", "register_pair"]
+__all__ = ["Job", "Task", "done_before", "is_as_asked", "is_as_written", "register_pair"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,12 @@ class Job:
         with field_file(self.init, self.pair.file_name) as path:
             yield path
 
+    def discard_output(self) -> None:
+        """Remove a field of an earlier run, so that it does not pass for that of this one."""
+        if self.init != self.fields:
+            with suppress(OSError):
+                self.output.unlink()
+
 
 def _asked(job: Job) -> dict[str, Any]:
     """What a record must say for its field to be the one that is wanted."""
@@ -82,18 +88,30 @@ def _asked(job: Job) -> dict[str, Any]:
     return {"optreg": optreg.__version__, "config": job.config.to_dict(), "inputs": hashes}
 
 
-def done_before(job: Job) -> bool:
-    """Whether the field is there, whole, and made from the same files with the same settings."""
-    record = Records(job.records).read(job.pair.name)
+def is_as_written(job: Job, record: Mapping[str, Any]) -> bool:
+    """Whether the field is there, and the one that the record tells of."""
     if record.get("status") != "done" or not job.output.is_file():
         return False
     try:
-        asked = {**_asked(job), "output_sha256": file_hash(job.output)}
+        return record.get("output_sha256") == file_hash(job.output)
+    except OSError:
+        return False
+
+
+def is_as_asked(job: Job, record: Mapping[str, Any]) -> bool:
+    """Whether the record tells of the same files and the same settings."""
+    try:
+        # As JSON has it: tuples are lists there.
+        asked = json.loads(json.dumps(_asked(job)))
     except (OSError, InputError):
         return False
-    # As JSON has it: tuples are lists there.
-    asked = json.loads(json.dumps(asked))
     return all(record.get(key) == value for key, value in asked.items())
+
+
+def done_before(job: Job) -> bool:
+    """Whether the field is there, whole, and made from the same files with the same settings."""
+    record = Records(job.records).read(job.pair.name)
+    return is_as_written(job, record) and is_as_asked(job, record)
 
 
 def register_pair(job: Job) -> dict[str, Any]:
@@ -134,6 +152,7 @@ class Task:
 
     def read(self) -> None:
         """Read the images and say that the pair is being worked on."""
+        self._job.discard_output()
         with self._step():
             Records(self._job.records).write(self._job.pair.name, self._record)
             self._record |= _asked(self._job)
@@ -167,10 +186,8 @@ class Task:
             with self._step():
                 self._record |= _written(self._job.output, self._result)
                 self._record["status"] = "done"
-        if self._record["status"] != "done" and self._job.init != self._job.fields:
-            # A field of an earlier run with other settings must not pass for that of this one.
-            with suppress(OSError):
-                self._job.output.unlink()
+        if self._record["status"] != "done":
+            self._job.discard_output()
         self._record.setdefault("seconds", time.time() - self._start)
         try:
             Records(self._job.records).write(self._job.pair.name, self._record)

@@ -69,14 +69,12 @@ def register_all(
     if not args.scheduler:
         get_backend(args.device)  # a device that is not there ends it here
     folder = batch.BatchFolder(Path(args.output))
-    jobs = folder.jobs(
-        dataset,
-        config,
-        args.shard,
-        init=init and init.resolve(),
-        device=args.device,
-        threads=args.threads or where.threads(),
-    )
+    settings = {
+        "init": init and init.resolve(),
+        "device": args.device,
+        "threads": args.threads or where.threads(),
+    }
+    jobs = folder.jobs(dataset, config, args.shard, **settings)
     left = folder.prepare(jobs, config)
     failed = []
     with pair_progress(len(jobs), len(jobs) - len(left), args.quiet) as ended:
@@ -85,7 +83,7 @@ def register_all(
             if record["status"] != "done":
                 failed.append(record)
     summary = folder.summarize(jobs, left, failed, args.shard)
-    packed = folder.pack(dataset, fill_zero)
+    packed = folder.pack(dataset, folder.jobs(dataset, config, **settings), fill_zero)
     if not args.quiet:
         _print(summary, packed or folder.fields)
     return folder, not failed

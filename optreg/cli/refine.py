@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         judge_fields(args, judged, fields, folder.path / "scores" / name, similarity=True)
         for fields, name in ((init, "before"), (folder.fields, "after"))
     )
+    if not args.quiet:
+        _print_failed([*before, *after])
     _write_page(folder.path)
     if not args.quiet:
         _print(aggregate(before), aggregate(after), len(done))
@@ -65,6 +68,12 @@ def _write_page(folder: Path) -> None:
     both = (read_scores(name, folder / "scores" / name) for name in ("after", "before"))
     page = report.page(Comparison(tuple(both)), "What the refinement gained")
     write_atomic(folder / "comparison.html", [page.encode()], overwrite=True)
+
+
+def _print_failed(scores: Sequence[Mapping[str, Any]]) -> None:
+    # Labels that cannot be read fail before and after, for one reason.
+    for name, error in dict.fromkeys((n["name"], n["error"]) for n in scores if "error" in n):
+        print(f"failed: {name}: {error}")
 
 
 def _print(before: dict[str, Any], after: dict[str, Any], count: int) -> None:

@@ -4,6 +4,7 @@ but the output.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import optreg
+from optreg import batch
 from optreg.io import read_field, save_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +79,34 @@ def test_runs_as_any_user_without_home_or_network(mounts):
     assert np.abs(fields[0]).max() > 0.3 and not fields[1].any()
     if is_other_user:
         assert (mounts / "output/disp_0001_0000.nii.gz").stat().st_uid == 12345
+
+
+@pytest.fixture
+def entry(mounts, monkeypatch):
+    """The script's `main`, in this process, with the options that it would be given."""
+    spec = importlib.util.spec_from_file_location("lumir_container", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "_CACHES", ())
+    command = [str(SCRIPT), "--input", str(mounts / "input"), "--preset", "fast"]
+    command += ["--dataset", str(mounts / "dataset.json"), "--output", str(mounts / "output")]
+    monkeypatch.setattr(sys, "argv", [*command, "--device", "cpu"])
+    return script.main
+
+
+def test_goes_on_after_an_interrupt(mounts, entry, monkeypatch):
+    register, registered = batch.Task.register, []
+
+    def interrupted(task):
+        registered.append(task)
+        if len(registered) == 2:
+            raise KeyboardInterrupt
+        register(task)
+
+    monkeypatch.setattr(batch.Task, "register", interrupted)
+    assert entry() == 130
+    assert [p.name for p in (mounts / "output").iterdir()] == [".optreg"]
+    assert entry() == 5  # one of the two images is damaged
+    assert len(registered) == 3  # the first pair once, the damaged one twice
+    written = sorted(p.name for p in (mounts / "output").iterdir())
+    assert written == ["disp_0001_0000.nii.gz", "disp_0002_0000.nii.gz"]
