@@ -78,8 +78,8 @@ class DiscreteConfig:
 
     def __post_init__(self) -> None:
         _require(self.enabled in ("auto", "on", "off"), "discrete.enabled: must be auto, on or off")
-        for name in ("grid_vox", "radius", "mind_radius", "mind_dilation"):
-            _require(getattr(self, name) >= 1, f"discrete.{name}: must be at least 1")
+        for name in ("radius", "mind_radius", "mind_dilation"):
+            _require(1 <= getattr(self, name) <= 16, f"discrete.{name}: must be in 1 to 16")
         _require(self.grid_vox in (1, 2, 4, 8), "discrete.grid_vox: must be 1, 2, 4 or 8")
         _require(
             len(self.couplings) > 0 and min(self.couplings) > 0,
@@ -91,6 +91,7 @@ _COARSEST = 4
 """Voxels in one of the coarsest fields."""
 _ROUGH_ITERATIONS = 10
 """Of a level, at least, in a rough registration."""
+_MOST_ITERATIONS = 100_000
 
 
 @dataclass(frozen=True)
@@ -183,15 +184,21 @@ class ContinuousConfig:
                 len(getattr(self, name)) == levels,
                 f"continuous.{name}: needs {levels} entries, one for each of iterations",
             )
-        _require(min(self.iterations) >= 0, "continuous.iterations: must not be negative")
+        _require(
+            0 <= min(self.iterations) and max(self.iterations) <= _MOST_ITERATIONS,
+            f"continuous.iterations: must be in 0 to {_MOST_ITERATIONS}",
+        )
         _require(0 < min(self.step_vox), "continuous.step_vox: must be positive")
         _require(max(self.step_vox) <= 1, "continuous.step_vox: must be at most 1")
         _require(
             0 <= min(self.step_decay) and max(self.step_decay) < 1,
             "continuous.step_decay: must be in [0, 1)",
         )
-        _require(min(self.force_sigma_vox) > 0, "continuous.force_sigma_vox: must be positive")
-        _require(min(self.field_sigma_vox) > 0, "continuous.field_sigma_vox: must be positive")
+        for name in ("force_sigma_vox", "field_sigma_vox"):
+            sigmas = getattr(self, name)
+            _require(
+                0 < min(sigmas) and max(sigmas) <= 100, f"continuous.{name}: must be in (0, 100]"
+            )
         _require(
             0 <= min(self.volume_weight) and max(self.volume_weight) < 0.6,
             "continuous.volume_weight: must be in [0, 0.6)",
@@ -236,7 +243,9 @@ class RepairConfig:
 
     def __post_init__(self) -> None:
         _require(0 < self.threshold < 1, "repair.threshold: must be in (0, 1)")
-        _require(self.largest_error_vox >= 0, "repair.largest_error_vox: must not be negative")
+        _require(
+            0 <= self.largest_error_vox <= 1000, "repair.largest_error_vox: must be in [0, 1000]"
+        )
         _require(self.max_rounds >= 1, "repair.max_rounds: must be at least 1")
         _require(self.tighten_rounds >= 0, "repair.tighten_rounds: must not be negative")
 
@@ -283,7 +292,7 @@ class RegistrationConfig:
         ConfigError
             Unknown name.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise ConfigError(f"preset '{name}' is unknown; use {', '.join(PRESETS)}")
         return PRESETS[name]
 

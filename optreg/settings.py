@@ -29,7 +29,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             return tomllib.load(stream)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of wrong syntax, bytes, too long or deep
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
 
 
@@ -87,7 +87,12 @@ def updated(config: Any, values: dict[str, Any], prefix: str = "") -> Any:
 
 def _number(value: Any, like: Any, name: str) -> Any:
     """The value with the type of the default it replaces."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    try:
+        known = isinstance(value, (int, float)) and not isinstance(value, bool)
+        finite = known and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all of float
+        finite = False
+    if not finite:
         raise ConfigError(f"{name}: {value!r} is not a finite number")
     if isinstance(like, int) and value != int(value):
         raise ConfigError(f"{name}: {value!r} is not a whole number")

@@ -43,6 +43,8 @@ def test_round_trip(tmp_path):
         ({"inner": 1}, "inner: a table"),
         ({"weight": True}, "weight: True is not a finite number"),
         ({"weight": float("nan")}, "weight: nan"),
+        ({"weight": 10**400}, "is not a finite number"),
+        ({"inner": {"sizes": [-(10**400)]}}, "is not a finite number"),
         ({"name": 3}, "name: 3 is not a text"),
     ],
 )

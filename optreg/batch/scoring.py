@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,16 @@ from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.intensities import foreground
 from optreg.io import load_image, read_field, read_landmarks
-from optreg.io.datasets import ImagePair
+from optreg.io.datasets import IMAGE_ENDINGS, ImagePair, image_stem
 from optreg.metrics import evaluate, local_correlation, tre_labels, tre_points
 from optreg.submission import field_file
 from optreg.transform import DisplacementField
 
-__all__ = ["Case", "score"]
+__all__ = ["Case", "check_beside", "score"]
+
+_log = logging.getLogger("optreg")
+
+_TABLE = (".csv",)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def _scored(case: Case) -> dict[str, Any]:
         )
     masked = fixed if case.mask == "fixed" else load_image(case.pair.moving, nan_to=0.0)
     given: dict[str, Any] = {"fixed_mask": masked.data > 0, "spacing": tuple(fixed.grid.spacing)}
-    maps = _beside(case.pair, case.labels, ".nii.gz")
+    maps = _beside(case.pair, case.labels, IMAGE_ENDINGS)
     if maps:
         given["fixed_labels"], given["moving_labels"] = (load_image(p).data for p in maps)
         given |= {"labels": case.label_list, "hd95": case.hd95}
@@ -109,11 +115,11 @@ def _scored(case: Case) -> dict[str, Any]:
 def _landmark_errors(case: Case, disp: np.ndarray, grid: Grid) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     spacing = tuple(grid.spacing)
-    maps = _beside(case.pair, case.landmarks, ".nii.gz")
+    maps = _beside(case.pair, case.landmarks, IMAGE_ENDINGS)
     if maps:
         errors = tre_labels(disp, *(load_image(p).data for p in maps), spacing=spacing)
         numbers |= {"tre": errors.mean_mm, "vanished": list(errors.vanished)}
-    tables = _beside(case.pair, case.landmarks, ".csv")
+    tables = _beside(case.pair, case.landmarks, _TABLE)
     if tables:
         moving_grid = load_image(case.pair.moving, nan_to=0.0).grid
         fixed, moving = (
@@ -126,10 +132,33 @@ def _landmark_errors(case: Case, disp: np.ndarray, grid: Grid) -> dict[str, Any]
     return numbers
 
 
-def _beside(pair: ImagePair, folder: Path | None, suffix: str) -> list[Path]:
+def check_beside(pairs: Sequence[ImagePair], folder: Path, tables: bool = False) -> None:
+    """Refuse a folder that has label maps (or, with `tables`, tables) of no pair.
+
+    Raises
+    ------
+    InputError
+        No folder, or it has them for no pair.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; name the one with a file for each image")
+    kinds = (IMAGE_ENDINGS, _TABLE) if tables else (IMAGE_ENDINGS,)
+    count = sum(any(_beside(pair, folder, endings) for endings in kinds) for pair in pairs)
+    if not count:
+        raise InputError(
+            f"{folder}: has files for no pair; they are named as the images, and end in "
+            f"{', '.join(ending for endings in kinds for ending in endings)}"
+        )
+    if count < len(pairs):
+        _log.warning("%s: has files for %d of %d pairs only", folder, count, len(pairs))
+
+
+def _beside(pair: ImagePair, folder: Path | None, endings: Sequence[str]) -> list[Path]:
     """Files of both images in a folder; empty unless both are there."""
     if folder is None:
         return []
-    stems = (p.name.removesuffix(".gz").removesuffix(".nii") for p in (pair.fixed, pair.moving))
-    paths = [folder / f"{stem}{suffix}" for stem in stems]
-    return paths if all(p.is_file() for p in paths) else []
+    found = []
+    for image in (pair.fixed, pair.moving):
+        names = (folder / f"{image_stem(image)}{ending}" for ending in endings)
+        found += [path for path in names if path.is_file()][:1]
+    return found if len(found) == 2 else []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from optreg.cli.console import example, grid_text, new_parser
+from optreg.cli.inputs import load_chosen, load_grid, without_geometry
 from optreg.errors import ConfigError, InputError
 from optreg.grid import Grid
 
@@ -50,23 +51,22 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    from optreg.io import load_image
     from optreg.io.files import check_writable
 
     if not args.moving and not args.points:
         raise ConfigError("nothing to apply the field to; give --moving or --points")
     check_writable(args.output, args.overwrite)
-    fixed = load_image(args.fixed, nan_to=0.0).grid if args.fixed else None
+    fixed = load_grid(args.fixed) if args.fixed else None
     return (_points if args.points else _image)(args, fixed)
 
 
 def _image(args: argparse.Namespace, fixed: Grid | None) -> int:
-    from optreg.io import load_image, read_field, save_image
+    from optreg.io import read_field, save_image
     from optreg.transform import DisplacementField
 
-    moving = load_image(args.moving, volume=args.volume, nan_to=args.nan_to)
+    moving = load_chosen(args.moving, args.volume, args.nan_to)
     field = read_field(args.field, fixed)
-    if fixed is None and _without_geometry(field.fixed_grid):
+    if fixed is None and without_geometry(field.fixed_grid):
         # In the challenge both images are on one grid, which the field file does not repeat.
         if field.fixed_grid.shape != moving.grid.shape:
             raise InputError(
@@ -82,21 +82,17 @@ def _image(args: argparse.Namespace, fixed: Grid | None) -> int:
 
 
 def _points(args: argparse.Namespace, fixed: Grid | None) -> int:
-    from optreg.io import Landmarks, load_image, read_field, read_landmarks, write_landmarks
+    from optreg.io import Landmarks, read_field, read_landmarks, write_landmarks
 
     field = read_field(args.field, fixed)
-    if fixed is None and _without_geometry(field.fixed_grid):
+    if fixed is None and without_geometry(field.fixed_grid):
         raise ConfigError(f"{args.field}: has no geometry; name the fixed image with --fixed")
     points = read_landmarks(args.points, field.fixed_grid)
     mm = field.to_points_mm(points.mm)
-    grid = load_image(args.moving, nan_to=0.0).grid if args.moving else field.fixed_grid
+    grid = load_grid(args.moving) if args.moving else field.fixed_grid
     moved = Landmarks(points.names, grid.world_to_voxel(mm), mm)
     write_landmarks(args.output, moved, overwrite=args.overwrite)
     if not args.quiet:
         shift = np.sqrt(((mm - points.mm) ** 2).sum(axis=1))
         print(f"{args.output}: {len(mm)} points, moved by {shift.mean():.2f} mm on average")
     return 0
-
-
-def _without_geometry(grid: Grid) -> bool:
-    return bool(np.array_equal(grid.affine, np.eye(4)))

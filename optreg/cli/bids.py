@@ -86,12 +86,15 @@ def staged_dataset(
             write_atomic(root / _DESCRIPTION, [text.encode()], overwrite=False)
         for name, path in names.items():
             target = root / path
-            if not (staged / name).exists():
-                target.unlink(missing_ok=True)  # of an earlier run, which this one replaces
-                continue
-            make_folder(target.parent)
+            beside = None
             if name.endswith(".nii.gz"):
                 beside = target.with_name(target.name.removesuffix(".nii.gz") + ".json")
+            if not (staged / name).exists():
+                for old in filter(None, (target, beside)):  # of an earlier run, now replaced
+                    old.unlink(missing_ok=True)
+                continue
+            make_folder(target.parent)
+            if beside is not None:
                 write_atomic(beside, [json_text(describe(name)).encode()], overwrite=True)
             os.replace(staged / name, target)
     except OSError as err:

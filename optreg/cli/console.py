@@ -78,7 +78,7 @@ class _Handler(logging.Handler):
     """Log records as one line on stderr, above a progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = "warning: " if record.levelno >= logging.WARNING else ""
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         line = level + " ".join(record.getMessage().split())
         bars = sys.modules.get("tqdm")
         if bars is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optreg.cli.console import example, grid_text, new_parser
+from optreg.cli.inputs import load_grid
 from optreg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,11 +110,11 @@ def run(args: argparse.Namespace) -> int:
     if args.via and len(args.via) != len(args.compose):
         raise ConfigError(f"--via names {len(args.via)} images; {len(args.compose)} are between")
     check_writable(args.output, args.overwrite)
-    fixed = _grid(args.fixed)
+    fixed = load_grid(args.fixed)
     if args.points:
         return _points(args, fixed)
-    moving = _grid(args.moving) if args.moving else None
-    between = [_grid(path) for path in args.via]
+    moving = load_grid(args.moving) if args.moving else None
+    between = [load_grid(path) for path in args.via]
     unknown: list[Grid | None] = [None] * len(args.compose)
     places = [fixed, *(between or unknown), moving]
     paths = [args.field, *args.compose]
@@ -149,12 +150,6 @@ def _write(
         what = "affine" if isinstance(result, Affine) else f"field of {grid_text(fixed)}"
         print(f"{args.output}: {what}, format {target}")
     return 0
-
-
-def _grid(path: str) -> Grid:
-    from optreg.io import load_image
-
-    return load_image(path, volume=0, nan_to=0.0).grid
 
 
 def _points(args: argparse.Namespace, fixed: Grid) -> int:

@@ -48,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
     pictures = pictures_wanted(None)
     check_folder(args.output, args.overwrite)
     with staged_folder(args.output, args.overwrite) as folder, progress(args.quiet) as report:
-        report("compiling (once)", 0.0)
+        report("making a pair", 0.0)
+        pair = make_pair(factor=args.voxel_mm)
+        report("compiling (once)", 0.1)
         settings = {"config": config, "similarity": args.similarity}
         settings |= {"device": args.device, "threads": args.threads}
         warm_up(**settings)
-        report("making a pair", 0.3)
-        pair = make_pair(factor=args.voxel_mm)
         result = register(pair.fixed, pair.moving, **settings, progress=part(report, 0.4, 0.8))
         report("measuring", 0.8)
         outcome = judge(result, pair.fixed_labels, pair.moving_labels)

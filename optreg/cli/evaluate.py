@@ -16,14 +16,28 @@ from optreg.cli.console import (
     require_together,
     thread_count,
 )
-from optreg.cli.inputs import add_dataset_options, landmark_pair, load_labels, on_grid
+from optreg.cli.inputs import (
+    add_dataset_options,
+    landmark_pair,
+    load_grid,
+    load_labels,
+    on_grid,
+    without_geometry,
+)
 from optreg.cli.many import add_judging_options
 from optreg.cli.outcome import metric_rows
+from optreg.errors import ConfigError
 from optreg.grid import Grid
 
 __all__ = ["add_parser", "run"]
 
 _log = logging.getLogger("optreg")
+
+_OF_ONE = (
+    "inverse", "fixed", "moving", "fixed_labels", "moving_labels", "fixed_landmarks",
+    "moving_landmarks",
+)  # fmt: skip
+_OF_MANY = ("dataset", "images", "split", "labels", "landmarks", "mask", "jobs")
 
 _TEXT = """\
 Measures folding and smoothness, and with labels, landmarks or the inverse field also overlap,
@@ -61,13 +75,18 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     add_dataset_options(parser, required=False)
     many = add_judging_options(parser, "with --fields")
     many.add_argument("--jobs", type=thread_count, default=1, metavar="N", help="cases at a time")
+    unsaid = {name: parser.get_default(name) for name in (*_OF_ONE, *_OF_MANY)}
+    parser.set_defaults(unsaid=unsaid)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.fields:
-        return evaluate_many.run(args)
-    return _run_one(args)
+    this, others = ("--fields", _OF_ONE) if args.fields else ("--field", _OF_MANY)
+    for name in others:
+        if getattr(args, name) != args.unsaid[name]:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} does not go with {this}; leave it out")
+    return evaluate_many.run(args) if args.fields else _run_one(args)
 
 
 def _run_one(args: argparse.Namespace) -> int:
@@ -96,7 +115,9 @@ def _run_one(args: argparse.Namespace) -> int:
         assert moving_labels is not None  # the two were required together
         given["moving_labels"] = on_grid(moving_labels, grid, "the field").data
     if args.fixed_landmarks:
-        moving_grid = load_image(args.moving, nan_to=0.0).grid if args.moving else None
+        if known is None and without_geometry(grid):
+            raise ConfigError(f"{args.field}: has no geometry; name the fixed image with --fixed")
+        moving_grid = load_grid(args.moving) if args.moving else None
         given["fixed_landmarks"], given["moving_landmarks"] = landmark_pair(
             args.fixed_landmarks, args.moving_landmarks, grid, moving_grid
         )

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from optreg.errors import OutputError
 
-__all__ = ["check_folder", "staged_folder"]
+__all__ = ["check_folder", "content", "staged_folder"]
 
 # Written last and removed first: a folder with this file holds one complete result.
 _SEAL = "result.json"
-# Everything a command may write; what an earlier run left of these must not mix with a new one.
+# What an earlier run left must not mix with a new one.
 _OWN = {
-    _SEAL,
     "disp.nii.gz",
     "inverse.nii.gz",
     "warped.nii.gz",
@@ -28,14 +27,16 @@ _OWN = {
     "warped_labels.nii.gz",
     "disp_itk.nii.gz",
     "inverse_itk.nii.gz",
-    "fixed.nii.gz",
-    "labels.nii.gz",
-    "agreement.nii.gz",
-    "volumes.csv",
-    "moving.nii.gz",
-    "fixed_labels.nii.gz",
-    "moving_labels.nii.gz",
-    "truth.nii.gz",
+}
+# Names that users give their own files too: of a run only beside the file that it always writes.
+_OWN_BESIDE = {
+    "truth.nii.gz": {
+        "fixed.nii.gz",
+        "moving.nii.gz",
+        "fixed_labels.nii.gz",
+        "moving_labels.nii.gz",
+    },
+    "agreement.nii.gz": {"labels.nii.gz", "volumes.csv"},
 }
 
 
@@ -51,7 +52,7 @@ def check_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     try:
         if target.exists() and not target.is_dir():
             raise OutputError(f"{target}: is a file; name a folder")
-        if target.is_dir() and not overwrite and any(target.iterdir()):
+        if target.is_dir() and not overwrite and content(target):
             raise OutputError(f"{target}: the folder is not empty; use another or --overwrite")
         _parent(target).mkdir(parents=True, exist_ok=True)
         writable = target if target.is_dir() else _parent(target)
@@ -62,12 +63,19 @@ def check_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     return target
 
 
+def content(folder: Path) -> set[str]:
+    """Names in a folder, without the hidden ones of runs that were killed or go on."""
+    return {file.name for file in folder.iterdir() if not file.name.startswith(_prefix(folder))}
+
+
 @contextmanager
 def staged_folder(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
-    """Yield a hidden folder beside `path` whose content takes its place if all goes well.
+    """Yield a hidden folder whose content becomes that of `path` if all goes well.
 
-    Whatever ends the block early, an interrupt included, removes the hidden folder and leaves
-    `path` as it was. An existing folder keeps the files that no command of this program writes.
+    It is in `path` where that exists, which may be a link, a mount or in a folder that cannot be
+    written to, and is then filled file by file; else beside it. Whatever ends the block early, an
+    interrupt included, removes the hidden folder and leaves `path` as it was. An existing folder
+    keeps the files that no command of this program writes.
 
     Raises
     ------
@@ -75,8 +83,9 @@ def staged_folder(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Pat
         As `check_folder`, or the disk is full.
     """
     target = check_folder(path, overwrite)
+    place = target if target.is_dir() else _parent(target)
     try:
-        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=_parent(target)))
+        staged = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=place))
     except OSError as err:
         raise OutputError(f"{target}: cannot be written ({err.strerror})") from err
     try:
@@ -89,19 +98,27 @@ def staged_folder(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Pat
 
 
 def _move_in(staged: Path, target: Path) -> None:
-    # mkdtemp makes folders that only the owner can open; the result has the usual rights.
-    umask = os.umask(0)
-    os.umask(umask)
-    staged.chmod(0o777 & ~umask)
-    if not target.exists() or not any(target.iterdir()):
-        os.replace(staged, target)
+    if not target.is_dir():
+        # mkdtemp makes folders that only the owner can open; the result has the usual rights.
+        umask = os.umask(0)
+        os.umask(umask)
+        staged.chmod(0o777 & ~umask)
+        os.replace(staged, target.resolve())
         return
     (target / _SEAL).unlink(missing_ok=True)
     new = sorted(staged.iterdir(), key=lambda file: file.name == _SEAL)
-    for name in _OWN - {file.name for file in new}:
+    old = set(_OWN)
+    for sure, others in _OWN_BESIDE.items():
+        if (target / sure).exists():
+            old |= {sure, *others}
+    for name in old - {file.name for file in new}:
         (target / name).unlink(missing_ok=True)
     for file in new:
         os.replace(file, target / file.name)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.resolve().name}."
 
 
 def _parent(target: Path) -> Path:

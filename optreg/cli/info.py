@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optreg.cli.console import example, grid_text, new_parser, print_table
+from optreg.cli.inputs import load_chosen
 from optreg.errors import DeviceError
 
 __all__ = ["add_parser", "run"]
@@ -73,10 +74,8 @@ def _cache() -> str:
 
 
 def _image(path: str, volume: int | None) -> list[tuple[str, str]]:
-    from optreg.io import load_image
-
     # Shown, not refused: what is wrong with a file is what one asks this command for.
-    image = load_image(path, volume=volume, nan_to=0.0)
+    image = load_chosen(path, volume, 0.0)
     data, grid = image.data, image.grid
     first, last = grid.bounds_mm
     rows = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +24,14 @@ __all__ = [
     "config_of",
     "dataset_of",
     "landmark_pair",
+    "load_chosen",
+    "load_grid",
     "load_labels",
     "on_grid",
+    "onto_grid",
+    "require_overlap",
     "start_of",
+    "without_geometry",
 ]
 
 _log = logging.getLogger("optreg")
@@ -79,17 +85,27 @@ def add_dataset_options(parser: argparse.ArgumentParser, required: bool = True) 
 
 
 def dataset_of(args: argparse.Namespace) -> Dataset:
-    """The dataset of these options; each of its problems is a line on stderr."""
+    """The dataset of these options; each of its problems is a line on stderr.
+
+    Folders with labels and landmarks of its images, where a command takes them, are checked too:
+    some commands look into them hours later.
+    """
     from optreg.io.datasets import DatasetError, read_dataset
 
     try:
-        return read_dataset(args.dataset, args.images, split=args.split)
+        dataset = read_dataset(args.dataset, args.images, split=args.split)
     except DatasetError as error:
         if len(error.problems) == 1:
             raise
         for problem in error.problems:
             _log.error("%s", problem)
         raise InputError(f"{args.dataset}: {len(error.problems)} problems, see above") from error
+    for option in ("labels", "landmarks"):
+        if folder := getattr(args, option, None):
+            from optreg.batch.scoring import check_beside
+
+            check_beside(dataset.pairs, Path(folder), tables=option == "landmarks")
+    return dataset
 
 
 def config_of(args: argparse.Namespace) -> RegistrationConfig:
@@ -106,6 +122,35 @@ def start_of(init: str) -> str | None:
     return None if init == "none" else init
 
 
+def load_chosen(path: str, volume: int | None, nan_to: float | None) -> Image:
+    """Image as ``--volume`` and ``--nan-to`` say; errors name the option that helps."""
+    from optreg.io.images import PICK_ONE, REPLACE_THEM, load_image
+
+    try:
+        return load_image(path, volume=volume, nan_to=nan_to)
+    except InputError as error:
+        options = {
+            PICK_ONE: "pick one with --volume N (0 the first)",
+            REPLACE_THEM: "--nan-to 0 replaces them",
+        }
+        for words, option in options.items():
+            if str(error).endswith(words):
+                raise InputError(str(error).removesuffix(words) + option) from error
+        raise
+
+
+def load_grid(path: str) -> Grid:
+    """Grid of an image whose voxels do not matter."""
+    from optreg.io import load_image
+
+    return load_image(path, volume=0, nan_to=0.0).grid
+
+
+def without_geometry(grid: Grid) -> bool:
+    """Whether a field in voxels left open where in the world it is."""
+    return bool(np.array_equal(grid.affine, np.eye(4)))
+
+
 def load_labels(path: str | None) -> Image | None:
     """Label map, checked to hold whole numbers; None for None."""
     if path is None:
@@ -119,13 +164,31 @@ def load_labels(path: str | None) -> Image | None:
 
 
 def on_grid(image: Image, grid: Grid, what: str) -> Image:
-    """`image` on `grid`: itself where it is there already, else resampled by nearest neighbour."""
-    if image.grid.same_as(grid, tolerance=1e-2):
-        return image
-    if not _overlap(image.grid, grid):
+    """`onto_grid`, where the two have a place in common.
+
+    Raises
+    ------
+    GeometryError
+        They have none.
+    """
+    require_overlap(image, grid, what)
+    return onto_grid(image, grid, what)
+
+
+def require_overlap(image: Image, grid: Grid, what: str) -> None:
+    """Raise the GeometryError for an image that lies outside of the field of view of `grid`."""
+    low = np.maximum(image.grid.bounds_mm[0], grid.bounds_mm[0])
+    high = np.minimum(image.grid.bounds_mm[1], grid.bounds_mm[1])
+    if not (low < high).all():
         raise GeometryError(
             f"{image.name}: lies outside of {what}; check which image it belongs to"
         )
+
+
+def onto_grid(image: Image, grid: Grid, what: str) -> Image:
+    """`image` on `grid`: itself where it is there already, else resampled by nearest neighbour."""
+    if image.grid.same_as(grid, tolerance=1e-2):
+        return image
     from optreg.transform import DisplacementField
 
     _log.warning("%s: is on another grid than %s; resampled by nearest neighbour", image.name, what)
@@ -160,8 +223,3 @@ def landmark_pair(
             "each needs its counterpart"
         )
     return first.vox, moving_vox
-
-
-def _overlap(a: Grid, b: Grid) -> bool:
-    low = np.maximum(a.bounds_mm[0], b.bounds_mm[0])
-    return bool((low < np.minimum(a.bounds_mm[1], b.bounds_mm[1])).all())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optreg.cli.console import example, new_parser, print_table
-from optreg.cli.inputs import load_labels, on_grid
+from optreg.cli.inputs import load_grid, load_labels, on_grid
 from optreg.errors import ConfigError
 from optreg.image import Image
 
@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    from optreg.io import load_image, read_field, save_image
+    from optreg.io import read_field, save_image
     from optreg.io.files import check_writable, write_atomic
     from optreg.io.tables import csv_text
     from optreg.metrics.folding import SMALLEST_DETERMINANT
@@ -55,18 +55,16 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--table is of labels; name their image with --labels")
     for path in filter(None, (args.output, args.table)):
         check_writable(path, args.overwrite)
-    grid = load_image(args.fixed, volume=0, nan_to=0.0).grid
-    labels = load_labels(args.labels)
+    grid, labels = load_grid(args.fixed), load_labels(args.labels)
+    if labels is not None:
+        labels = on_grid(labels, grid, args.fixed)
     determinant = read_field(args.field, grid).jacobian()
     logarithm = np.log(np.maximum(determinant, np.float32(SMALLEST_DETERMINANT)))
     folded = int((determinant <= 0).sum())
     if folded:
         _log.warning("%s: %d voxels are folded; see --help for them", args.field, folded)
+    rows = [] if labels is None else _volumes(labels, determinant, logarithm)
     save_image(args.output, logarithm, grid, overwrite=args.overwrite)
-    rows = []
-    if labels is not None:
-        labels = on_grid(labels, grid, args.fixed)
-        rows = _volumes(labels, determinant, logarithm)
     if args.table:
         write_atomic(args.table, [csv_text(_COLUMNS, rows).encode()], args.overwrite)
     if not args.quiet:

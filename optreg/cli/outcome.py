@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optreg.cli.console import Reporter, print_table
-from optreg.cli.inputs import on_grid
+from optreg.cli.inputs import onto_grid
 from optreg.errors import ConfigError
 from optreg.image import Image
 
@@ -75,8 +75,9 @@ def judge(
     if fixed_labels is None or moving_labels is None:
         metrics = evaluate(result.disp, inverse=result.inverse, **common)
         return Outcome(result, metrics, {}, collect(result))
-    fixed_labels = on_grid(fixed_labels, grid, "the fixed image")
-    still = on_grid(moving_labels, grid, "the fixed image")
+    fixed_labels = onto_grid(fixed_labels, grid, "the fixed image")
+    # Images that are aligned first may lie apart, and so may the labels of the moving one.
+    still = onto_grid(moving_labels, grid, "the fixed image")
     both: dict[str, Any] = {"fixed_labels": fixed_labels.data, "moving_labels": still.data}
     metrics = evaluate(result.disp, inverse=result.inverse, **both, **common)
     before = evaluate(np.zeros_like(result.disp), **both, **common)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from math import isnan
 from pathlib import Path
@@ -12,8 +13,15 @@ import numpy as np
 
 from optreg.cli.bids import check_dataset, staged_dataset
 from optreg.cli.console import example, new_parser, print_table, progress
-from optreg.cli.folder import check_folder, staged_folder
-from optreg.cli.inputs import add_engine_options, config_of, load_labels, on_grid, start_of
+from optreg.cli.folder import check_folder, content, staged_folder
+from optreg.cli.inputs import (
+    add_engine_options,
+    config_of,
+    load_labels,
+    on_grid,
+    require_overlap,
+    start_of,
+)
 from optreg.cli.outcome import pictures_wanted
 from optreg.errors import ConfigError, InputError
 
@@ -103,6 +111,9 @@ def run(args: argparse.Namespace) -> int:
     pictures = pictures_wanted(args.report)
     result_folder = _bids_folder(args) if args.bids else _plain_folder(args)
     target, truth = load_image(args.target), load_labels(args.target_labels)
+    if truth is not None:
+        truth = on_grid(truth, target.grid, args.target)
+    _check_places(atlases)
     chosen = {"fusion": args.fusion, "radius_vox": args.radius, "power": args.power}
     with progress(args.quiet) as report:
         result = propagate(
@@ -117,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
             progress=report,
             **{name: value for name, value in chosen.items() if value is not None},
         )
-    overlap = None if truth is None else _overlap(result, on_grid(truth, target.grid, args.target))
+    overlap = None if truth is None else _overlap(result, truth)
     with result_folder as folder:
         _write(folder, result, overlap, pictures, args.bids)
     if not args.quiet:
@@ -130,9 +141,7 @@ def _plain_folder(args: argparse.Namespace) -> AbstractContextManager[Path]:
     """Where results are written, checked as far as it can be now."""
     output = Path(args.output)
     # What a run that was stopped has kept is no result yet, so nothing is lost by going on there.
-    fresh = not output.exists() or (
-        output.is_dir() and {path.name for path in output.iterdir()} <= {_KEPT}
-    )
+    fresh = not output.exists() or (output.is_dir() and content(output) <= {_KEPT})
     overwrite = args.overwrite or (args.keep and fresh)
     check_folder(output, overwrite)
     return staged_folder(output, overwrite)
@@ -168,6 +177,15 @@ def _atlases(args: argparse.Namespace) -> list[Atlas]:
         check_readable(image)
         check_readable(labels)
     return [Atlas(*atlas) for atlas in found]
+
+
+def _check_places(atlases: Sequence[Atlas]) -> None:
+    """Refuse labels that lie elsewhere than their image, before the first of many registrations."""
+    from optreg.inputs import as_image
+
+    for atlas in atlases:
+        image = as_image(atlas.image, "atlas")
+        require_overlap(as_image(atlas.labels, "labels"), image.grid, image.name)
 
 
 def _overlap(result: LabelFusion, truth: Any) -> dict[str, Any]:

@@ -9,7 +9,14 @@ from typing import Any
 from optreg.cli.bids import registration_dataset
 from optreg.cli.console import example, new_parser, part, progress, require_together
 from optreg.cli.folder import check_folder, staged_folder
-from optreg.cli.inputs import add_engine_options, config_of, load_labels, start_of
+from optreg.cli.inputs import (
+    add_engine_options,
+    config_of,
+    load_chosen,
+    load_labels,
+    require_overlap,
+    start_of,
+)
 from optreg.cli.outcome import judge, pictures_wanted, print_outcome, write_outcome
 from optreg.errors import ConfigError, GeometryError
 
@@ -119,7 +126,6 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from optreg.io import load_image
     from optreg.registration import register
 
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
@@ -134,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
         check_folder(args.output, args.overwrite)
         place = staged_folder(args.output, args.overwrite)
     fixed, moving = (
-        [load_image(path, volume=args.volume, nan_to=args.nan_to) for path in paths]
+        [load_chosen(path, args.volume, args.nan_to) for path in paths]
         for paths in (args.fixed, args.moving)
     )
     for image in moving:
@@ -143,6 +149,9 @@ def run(args: argparse.Namespace) -> int:
                 f"{image.name}: is on another grid than {args.fixed[0]}; leave out --strict-grid"
             )
     labels = load_labels(args.fixed_labels), load_labels(args.moving_labels)
+    for label_map, (image, *_) in zip(labels, (fixed, moving), strict=True):
+        if label_map is not None:
+            require_overlap(label_map, image.grid, image.name)
     with place as folder, progress(args.quiet) as report:
         result = register(
             fixed,

@@ -19,12 +19,19 @@ from optreg.io.files import PathLike, check_readable
 from optreg.io.nifti import read_shape
 from optreg.io.tables import read_rows
 
-__all__ = ["Dataset", "DatasetError", "ImagePair", "read_dataset"]
+__all__ = [
+    "IMAGE_ENDINGS",
+    "Dataset",
+    "DatasetError",
+    "ImagePair",
+    "image_stem",
+    "read_dataset",
+]
 
 # Person and contrast at the end of a file name of the challenge.
 _NUMBERED = re.compile(r"([^_]{4})_(\d{4})\.nii\.gz")
 _SHORT_ANYWAY = ("0000", "0001")
-_IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".mgz", ".mgh")
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".mgz", ".mgh")
 
 
 class DatasetError(InputError):
@@ -209,15 +216,16 @@ def _inside(text: Any, root: Path) -> Path:
 def _field_name(fixed: Path, moving: Path) -> str:
     numbers = [_NUMBERED.search(p.name) for p in (fixed, moving)]
     if numbers[0] is None or numbers[1] is None:
-        return f"disp_{_stem(fixed)}_{_stem(moving)}"
+        return f"disp_{image_stem(fixed)}_{image_stem(moving)}"
     (person_f, contrast_f), (person_m, contrast_m) = (n.groups() for n in numbers if n)
     if contrast_f == contrast_m or (contrast_f, contrast_m) == _SHORT_ANYWAY:
         return f"disp_{person_f}_{person_m}"
     return f"disp_{person_f}_{contrast_f}_{person_m}_{contrast_m}"
 
 
-def _stem(path: Path) -> str:
-    ending = next((e for e in _IMAGE_ENDINGS if path.name.lower().endswith(e)), "")
+def image_stem(path: Path) -> str:
+    """Name of a file without the ending of an image."""
+    ending = next((e for e in IMAGE_ENDINGS if path.name.lower().endswith(e)), "")
     return path.name[: len(path.name) - len(ending)]
 
 

@@ -17,11 +17,16 @@ from optreg.io.files import PathLike, check_readable, within_memory
 from optreg.io.itk import read_itk
 from optreg.io.nifti import StoredVolume, read_mgh, read_nifti, write_nifti
 
-__all__ = ["load_image", "save_image"]
+__all__ = ["PICK_ONE", "REPLACE_THEM", "load_image", "save_image"]
 
 _log = logging.getLogger("optreg")
 
 _VECTOR_INTENTS = (1006, 1007)
+
+PICK_ONE = "extract one of them"
+"""End of the error for several volumes; a command with an option for that names it instead."""
+REPLACE_THEM = "replace them by numbers first"
+"""End of the error for NaN and infinite voxels; likewise."""
 
 
 def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | None = None) -> Image:
@@ -149,7 +154,7 @@ def _one_volume(stored: StoredVolume, path: Path, volume: int | None) -> NDArray
     if count == 1:  # nothing to pick, so that a 4-D image can be registered to a 3-D one
         volume = 0
     if volume is None:
-        raise InputError(f"{path}: holds {count} volumes; pick one with --volume N (0 the first)")
+        raise InputError(f"{path}: holds {count} volumes; {PICK_ONE}")
     if not 0 <= volume < count:
         raise InputError(f"{path}: has no volume {volume}; the last one is {count - 1}")
     return array[..., volume]
@@ -166,8 +171,7 @@ def _without_nan(data: NDArray[Any], path: Path, nan_to: float | None) -> NDArra
     if nan_to is None:
         first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
         raise InputError(
-            f"{path}: {count} NaN or infinite voxels, the first at {first}; --nan-to 0 replaces "
-            "them"
+            f"{path}: {count} NaN or infinite voxels, the first at {first}; {REPLACE_THEM}"
         )
     _log.info("%s: %d NaN or infinite voxels replaced by %g", path, count, nan_to)
     return np.where(bad, data.dtype.type(nan_to), data)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import statistics
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from optreg import cli
 from optreg.batch.scores import aggregate
@@ -171,6 +173,47 @@ def test_without_labels_there_is_regularity_only(folder, tmp_path):
     assert set(content["cases"]) == {
         "Non-diffeomorphic Volumes", "folded_voxels", "sdlogj", "sdlogj_evaluator",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("images", "labels"), [(".nii.gz", ".nii"), (".mha", ".mha")])
+def test_names_are_those_of_the_images_whatever_the_format(
+    images, labels, folder, scores, tmp_path
+):
+    endings = {"imagesVal": images, "labelsVal": labels}
+    for place, ending in endings.items():
+        (tmp_path / place).mkdir()
+        for path in (folder / place).iterdir():
+            copy = tmp_path / place / path.name.replace(".nii.gz", ending)
+            sitk.WriteImage(sitk.ReadImage(str(path)), str(copy))
+    rows = ["fixed,moving,name"]
+    for pair in read_dataset(folder / "config.json").pairs:
+        names = (
+            f"imagesVal/{p.name}".replace(".nii.gz", images) for p in (pair.fixed, pair.moving)
+        )
+        rows.append(",".join([*names, pair.name]))
+    (tmp_path / "d.csv").write_text("\n".join(rows) + "\n")
+    argv = ["evaluate", "--quiet", "--no-hd95", "--fields", folder / "fields"]
+    argv += ["--dataset", tmp_path / "d.csv", "--labels", tmp_path / "labelsVal"]
+    assert cli.main([str(a) for a in [*argv, "--output", tmp_path / "s"]]) == 0
+    found = json.loads((tmp_path / "s" / "metrics.json").read_text())["cases"]["dice"]
+    expected = json.loads((scores / "metrics.json").read_text())["cases"]["DSC"]
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("option", ["labels", "landmarks"])
+def test_folder_with_files_of_no_or_of_some_pairs(option, folder, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "X_9999_0000.nii.gz").write_bytes(b"")
+    command_with = ["--no-hd95", f"--{option}", mine, "--output", tmp_path / "s"]
+    assert command(folder, folder / "fields", *command_with) == 3
+    assert f"error: {mine}: has files for no pair" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+    for number in (0, 1):
+        name = f"X_000{number}_0000.nii.gz"
+        shutil.copy(folder / f"{option}Val" / name, mine / name)
+    assert command(folder, folder / "fields", *command_with) == 0
+    assert f"warning: {mine}: has files for 1 of 3 pairs only\n" in capsys.readouterr().err
 
 
 def test_one_bad_field_does_not_stop_the_others(folder, tmp_path, capsys):

@@ -1,12 +1,14 @@
 """Files for the commands."""
 
+import nibabel
 import numpy as np
 import pytest
 from commands import command_line, fails, logger_given_back, succeeds  # noqa: F401
 
 from optreg import cli
+from optreg.grid import Grid
 from optreg.image import Image
-from optreg.io import save_image, write_field
+from optreg.io import load_image, save_image, write_field
 from optreg.transform import DisplacementField
 
 
@@ -52,3 +54,21 @@ def result(files, tmp_path_factory):
     )
     assert cli.main(argv) == 0
     return output
+
+
+@pytest.fixture
+def series(files, tmp_path):
+    """The moving image twice, in one file."""
+    image = load_image(files / "moving.nii.gz")
+    data = np.stack([image.data] * 2, axis=3)
+    nibabel.save(nibabel.Nifti1Image(data, image.grid.affine), tmp_path / "series.nii.gz")
+    return tmp_path / "series.nii.gz"
+
+
+@pytest.fixture
+def elsewhere(files, tmp_path):
+    """Labels of the moving image, 500 mm away."""
+    labels = load_image(files / "moving_seg.nii.gz")
+    affine = labels.grid.affine.copy()
+    affine[:3, 3] += 500
+    return save_image(tmp_path / "away_seg.nii.gz", labels.data, Grid(labels.shape, affine))

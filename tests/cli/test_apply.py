@@ -73,3 +73,13 @@ def test_apply_does_not_overwrite(files, tmp_path, fails):
     given = {"field": files / "disp.nii.gz", "moving": files / "moving.nii.gz"}
     fails(3, "apply", **given, output=tmp_path / "w.nii.gz")
     assert (tmp_path / "w.nii.gz").read_text() == "mine"
+
+
+def test_apply_picks_a_volume_of_the_moving_image_alone(files, series, tmp_path, succeeds, fails):
+    given = {"field": files / "disp.nii.gz", "fixed": series, "output": tmp_path / "w.nii.gz"}
+    error = fails(3, "apply", **given, moving=series)
+    assert error.endswith("holds 2 volumes; pick one with --volume N (0 the first)\n")
+    succeeds("apply", **given, moving=series, volume=1)
+    (tmp_path / "p.csv").write_text("i_vox,j_vox,k_vox\n20,24,22\n")
+    given["output"] = tmp_path / "q.csv"
+    succeeds("apply", **given, moving=series, points=tmp_path / "p.csv")

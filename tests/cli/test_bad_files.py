@@ -65,6 +65,20 @@ def test_nan_can_be_replaced(pair, tmp_path, succeeds):
     assert np.isfinite(read_field(tmp_path / "result" / "disp.nii.gz").disp).all()
 
 
+def test_errors_name_options_that_help_and_no_others(pair, files, series, tmp_path, fails):
+    with_nan(tmp_path / "nan.nii.gz", pair["fixed"])
+    output = tmp_path / "result"
+    for bad, words in (("nan.nii.gz", "--nan-to 0 replaces them"), (series, "--volume N")):
+        error = fails(3, "register", **{**pair, "fixed": tmp_path / bad}, output=output)
+        assert words in error
+        atlas = "--atlas", files / "moving.nii.gz", files / "moving_seg.nii.gz"
+        error = fails(3, "propagate", *atlas, target=tmp_path / bad, output=output)
+        assert str(bad) in error and "--nan-to" not in error and "--volume" not in error
+    # Both options are of the images only.
+    error = fails(3, "register", **pair, fixed_mask=series, volume=1, output=output)
+    assert "extract one" in error and "--volume" not in error
+
+
 def test_label_map_with_fractions_is_refused(pair, files, tmp_path, fails):
     labels = {"fixed_labels": pair["fixed"], "moving_labels": files / "moving_seg.nii.gz"}
     assert "label map" in fails(3, "register", **pair, **labels, output=tmp_path / "result")

@@ -179,3 +179,15 @@ def test_a_registration_gets_the_names_of_its_images(dataset, tmp_path, succeeds
 
 def load_transform(path):
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def test_what_an_earlier_run_wrote_beside_an_image_goes_with_it(tmp_path):
+    names = {"a.nii.gz": "sub-1/a_dseg.nii.gz", "b.json": "sub-1/b.json"}
+    for staged, left in (
+        (names, {"a_dseg.nii.gz", "a_dseg.json", "b.json"}),
+        (["b.json"], {"b.json"}),
+    ):
+        with bids.staged_dataset(tmp_path, names, True, lambda name: {}) as folder:
+            for name in staged:
+                (folder / name).write_text("x")
+        assert {path.name for path in (tmp_path / "sub-1").iterdir()} == left

@@ -40,6 +40,12 @@ def test_notices_go_to_stderr_unless_quiet(capsys):
         assert done.err == expected and done.out == ""
 
 
+def test_errors_are_called_so_even_if_quiet(capsys):
+    console.start_logging(Namespace(quiet=True, verbose=False))
+    logging.getLogger("optreg").error("pair 2: no such file")
+    assert capsys.readouterr().err == "error: pair 2: no such file\n"
+
+
 def test_table_is_aligned(capsys):
     console.print_table([("a", "1.5", "22"), (), ("long name", "", "3")], header=("", "x", "y"))
     assert capsys.readouterr().out == (

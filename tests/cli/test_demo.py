@@ -2,10 +2,12 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 
+from optreg import warmup
 from optreg.io import load_image, read_field
 
 
@@ -22,3 +24,11 @@ def test_demo_finds_the_truth(tmp_path, succeeds):
     brain = load_image(output / "fixed_labels.nii.gz").data > 0
     start = np.linalg.norm(truth[:, brain], axis=0).mean()
     assert error["mean_mm"] < 0.75 * start
+
+
+def test_a_missing_template_is_said_before_the_compilation(tmp_path, fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    monkeypatch.setattr(warmup, "warm_up", lambda **_: pytest.fail("too late"))
+    error = fails(2, "demo", output=tmp_path / "demo", voxel_mm=4, threads=1)
+    assert "pip install 'optreg[demo]'" in error
+    assert os.listdir(tmp_path) == []

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from optreg.grid import Grid
-from optreg.io import load_image, save_image
+from optreg.io import load_image
 from optreg.metrics import evaluate
 
 
@@ -58,9 +57,27 @@ def test_evaluate_matches_landmarks_by_name(given, smooth_disp, tmp_path, succee
     assert "counterpart" in error
 
 
-def test_evaluate_refuses_labels_from_elsewhere(given, files, blobs, tmp_path, fails):
-    away = blobs.grid.affine.copy()
-    away[:3, 3] += 500
-    save_image(tmp_path / "seg.nii.gz", np.ones(blobs.shape, np.uint8), Grid(blobs.shape, away))
+def test_evaluate_asks_for_the_geometry_that_landmarks_need(files, tmp_path, succeeds, fails):
+    points = tmp_path / "p.csv"
+    points.write_text("x_mm,y_mm,z_mm\n0,0,0\n-8,6,3\n")
+    moved = tmp_path / "q.csv"
+    on = {"field": files / "disp.nii.gz", "fixed": files / "fixed.nii.gz"}
+    succeeds("apply", "--quiet", **on, points=points, output=moved)
+    given = {"fixed_landmarks": points, "moving_landmarks": moved, "output": tmp_path / "m.json"}
+    error = fails(2, "evaluate", field=on["field"], **given)
+    assert "has no geometry; name the fixed image with --fixed" in error
+    for known in (on, {"field": files / "disp_itk.nii.gz"}):
+        succeeds("evaluate", "--overwrite", **known, **given)
+        assert json.loads((tmp_path / "m.json").read_text())["tre"]["mean_mm"] < 1e-3
+
+
+def test_evaluate_takes_a_series_for_its_grid_only(given, series, tmp_path, succeeds, fails):
+    succeeds("evaluate", **given, moving=series)
+    given["fixed"] = series
+    error = fails(3, "evaluate", **given)
+    assert "holds 2 volumes; extract one" in error and "--volume" not in error
+
+
+def test_evaluate_refuses_labels_from_elsewhere(given, files, elsewhere, fails):
     given["fixed_labels"] = files / "fixed_seg.nii.gz"
-    assert "outside" in fails(3, "evaluate", **given, moving_labels=tmp_path / "seg.nii.gz")
+    assert "outside" in fails(3, "evaluate", **given, moving_labels=elsewhere)

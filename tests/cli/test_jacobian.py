@@ -124,3 +124,10 @@ def test_wrong_use_ends_in_one_line(files, tmp_path, fails, monkeypatch, code, m
     given = {"field": files / "disp.nii.gz", "fixed": files / "fixed.nii.gz", "output": "j.nii.gz"}
     assert what in fails(code, "jacobian", **(given | more))
     assert os.listdir(tmp_path) == ["mine.nii.gz"]
+
+
+def test_labels_from_elsewhere_leave_no_map(files, elsewhere, tmp_path, fails):
+    given = {"field": files / "disp.nii.gz", "fixed": files / "fixed.nii.gz"}
+    error = fails(3, "jacobian", **given, labels=elsewhere, output=tmp_path / "j.nii.gz")
+    assert "lies outside of" in error
+    assert os.listdir(tmp_path) == [elsewhere.name]

@@ -162,6 +162,20 @@ def test_labels_that_are_none_are_refused(files, blobs, options, tmp_path, fails
     assert "halves.nii.gz: labels hold fractions" in error
 
 
+@pytest.mark.parametrize("place", ["atlas", "target"])
+def test_labels_from_elsewhere_are_refused_before_any_work(
+    place, files, elsewhere, options, tmp_path, fails, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "register", lambda *_, **__: pytest.fail("too late"))
+    good = {"atlas": files / "moving_seg.nii.gz", "target": files / "fixed_seg.nii.gz"}
+    labels = good | {place: elsewhere}
+    image = files / ("moving.nii.gz" if place == "atlas" else "fixed.nii.gz")
+    error = fails(3, "propagate", "--atlas", files / "moving.nii.gz", labels["atlas"], **options,
+                  target_labels=labels["target"], output=tmp_path / "out")  # fmt: skip
+    assert error.startswith(f"error: {elsewhere}: lies outside of {image};")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_picture_shows_labels_in_colours_that_differ():
     from optreg.report.segmentation import label_colours, segmentation_figure
 

@@ -137,3 +137,27 @@ def test_strict_grid_refuses_another_grid(pair, blobs, tmp_path, fails):
     error = fails(3, "register", "--strict-grid", **pair, output=tmp_path / "result")
     assert "--strict-grid" in error
     assert os.listdir(tmp_path) == ["other.nii.gz"]
+
+
+@pytest.mark.parametrize("place", ["fixed", "moving"])
+def test_labels_from_elsewhere_are_refused_before_any_work(
+    place, pair, files, elsewhere, tmp_path, fails, monkeypatch
+):
+    monkeypatch.setattr(optreg.registration, "register", lambda *_, **__: pytest.fail("too late"))
+    labels = {f"{n}_labels": files / f"{n}_seg.nii.gz" for n in ("fixed", "moving")}
+    labels[f"{place}_labels"] = elsewhere
+    error = fails(3, "register", **pair, **labels, output=tmp_path / "result")
+    assert error.startswith(f"error: {elsewhere}: lies outside of {pair[place]};")
+
+
+def test_labels_go_with_a_moving_image_that_lies_apart(
+    pair, files, elsewhere, blobs, tmp_path, succeeds
+):
+    pair["moving"] = tmp_path / "away.nii.gz"
+    save_image(pair["moving"], blobs.data, load_image(elsewhere).grid)
+    labels = {"fixed_labels": files / "fixed_seg.nii.gz", "moving_labels": elsewhere}
+    options = {**pair, **labels, "init": "translation", "preset": "fast"}
+    succeeds("register", "--no-report", "--quiet", **options, output=tmp_path / "a")
+    paths = tmp_path / "a" / "warped_labels.nii.gz", labels["fixed_labels"]
+    warped, fixed = (load_image(path).data for path in paths)
+    assert (warped == fixed)[fixed > 0].mean() > 0.85

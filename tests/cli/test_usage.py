@@ -48,6 +48,12 @@ def test_wrong_usage_exits_with_2(line, capsys):
         "register --fixed a --moving b --output c --config missing.toml",
         "apply --field f.nii --output o.nii",
         "evaluate --field f.nii --moving-landmarks m.csv",
+        "evaluate --field f.nii --dataset d.json",
+        "evaluate --field f.nii --labels labelsVal",
+        "evaluate --field f.nii --mask moving",
+        "evaluate --field f.nii --jobs 2",
+        "evaluate --fields f.zip --dataset d.json --inverse i.nii",
+        "evaluate --fields f.zip --dataset d.json --fixed-labels s.nii",
     ],
 )
 def test_contradictory_settings_exit_with_2(line, fails, tmp_path, monkeypatch):
