@@ -92,6 +92,8 @@ _COARSEST = 4
 _ROUGH_ITERATIONS = 10
 """Of a level, at least, in a rough registration."""
 _MOST_ITERATIONS = 100_000
+_FAST_REFINING = 3
+"""Iterations of a refinement with "fast"; eight, as in "default", gain next to nothing more."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,8 @@ class ContinuousConfig:
             "continuous.step_decay: must be in [0, 1)",
         )
         for name in ("force_sigma_vox", "field_sigma_vox"):
-            sigmas = getattr(self, name)
-            _require(
-                0 < min(sigmas) and max(sigmas) <= 100, f"continuous.{name}: must be in (0, 100]"
-            )
+            low, high = min(getattr(self, name)), max(getattr(self, name))
+            _require(0 < low and high <= 100, f"continuous.{name}: must be in (0, 100]")
         _require(
             0 <= min(self.volume_weight) and max(self.volume_weight) < 0.6,
             "continuous.volume_weight: must be in [0, 0.6)",
@@ -211,9 +211,8 @@ class ContinuousConfig:
             all(1 <= s <= r for s, r in zip(self.window_stride, self.radius_vox, strict=True)),
             "continuous.window_stride: must be in 1 to radius_vox",
         )
-        _require(self.step_tau > 0, "continuous.step_tau: must be positive")
-        _require(self.step_floor > 0, "continuous.step_floor: must be positive")
-        _require(self.eps > 0, "continuous.eps: must be positive")
+        for name in ("step_tau", "step_floor", "eps"):
+            _require(getattr(self, name) > 0, f"continuous.{name}: must be positive")
         for name in (
             "tissue_correlation", "tissue_difference", "structure_weight", "structure_iterations",
         ):  # fmt: skip
@@ -277,11 +276,16 @@ class RegistrationConfig:
         )
 
     def refinement(self) -> RegistrationConfig:
-        """These settings for a start that is close: no search, the finest level alone."""
+        """These settings for a start that is close: no search, the finest level alone.
+
+        The one long step of "fast" would make it rougher: a few steps of "default" refine it.
+        """
         discrete = dataclasses.replace(self.discrete, enabled="off")
-        return dataclasses.replace(
-            self, discrete=discrete, continuous=self.continuous.finest_level()
-        )
+        continuous = self.continuous.finest_level()
+        if self.continuous == PRESETS["fast"].continuous:
+            usual = PRESETS["default"].continuous.finest_level()
+            continuous = dataclasses.replace(usual, iterations=(_FAST_REFINING,))
+        return dataclasses.replace(self, discrete=discrete, continuous=continuous)
 
     @classmethod
     def preset(cls, name: str) -> RegistrationConfig:

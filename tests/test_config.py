@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -84,3 +85,17 @@ def test_rough_settings_leave_out_the_last_level():
     assert dataclasses.replace(whole, iterations=(20, 6, 1)).rough().iterations == (10, 6)
     assert whole.finest_level().rough() is None
     assert dataclasses.replace(whole, finest=4).rough() is None
+
+
+def test_refinement_is_the_finest_level_alone():
+    for name in ("default", "accurate"):
+        whole = RegistrationConfig.preset(name)
+        last = whole.refinement()
+        assert last.discrete.enabled == "off" and last.continuous == whole.continuous.finest_level()
+        assert last.refinement().continuous == last.continuous
+    changed = {"preset": "fast", "continuous": {"iterations": [20, 10, 2]}}
+    own = RegistrationConfig.from_dict(changed)
+    assert own.refinement().continuous == own.continuous.finest_level()
+    fast, usual = (RegistrationConfig.preset(n).refinement() for n in ("fast", "default"))
+    assert 1 < fast.continuous.iterations[0] < usual.continuous.iterations[0]
+    assert replace(fast.continuous, iterations=usual.continuous.iterations) == usual.continuous
