@@ -295,11 +295,12 @@ def test_killed_at_any_moment_and_started_again(images, undisturbed, child_envir
     rng = np.random.default_rng(0)
     command = [sys.executable, "-m", "optreg", "submit", "--dataset", images / "d.json"]
     command += ["--config", images / "fast.toml", "--device", "cpu", "--quiet", "--output"]
-    # The first one may have to compile: the second shows how long a run takes.
-    for name in ("first", "second"):
+    # The first may have to compile, any may be held up: the quickest shows how long a run takes.
+    whole = np.inf
+    for name in ("first", "second", "third"):
         start = time.perf_counter()
         subprocess.run([*command, tmp_path / name], env=child_environment, check=True)
-        whole = time.perf_counter() - start
+        whole = min(whole, time.perf_counter() - start)
     killed = 0
     for trial in range(20):
         output = tmp_path / f"b{trial % 3}"  # also: killed more than once
