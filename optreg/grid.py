@@ -87,6 +87,11 @@ class Grid:
         corners = self.voxel_to_world(np.array(list(product(*faces))))
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
+    def overlaps(self, other: Grid) -> bool:
+        """Whether the fields of view of two grids have a place in common."""
+        here, there = self.bounds_mm, other.bounds_mm
+        return bool((np.maximum(here[0], there[0]) < np.minimum(here[1], there[1])).all())
+
     def voxel_to_world(self, points: ArrayLike) -> NDArray[np.float64]:
         """RAS mm of voxel positions, (..., 3) to (..., 3)."""
         return np.asarray(points, float) @ self.affine[:3, :3].T + self.affine[:3, 3]

@@ -78,7 +78,9 @@ def find_intensities(
 
     base, found = 0.0, above(0.0)
     top = top_of(found, base)
-    low = float(xp.percentile(values, _BACKGROUND)) if float(data.min()) < 0 else 0.0
+    low = float(data.min())
+    if low < -_RINGING * top:
+        low = float(xp.percentile(values, _BACKGROUND))
     if low < -_RINGING * top:
         base, found = low, above(low)
         top = top_of(found, base)

@@ -104,14 +104,9 @@ def check_overlap(fixed: Image, moving: Image) -> None:
     GeometryError
         The fields of view do not overlap.
     """
-    corners = []
-    for grid in (fixed.grid, moving.grid):
-        ends = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T
-        world = grid.voxel_to_world(ends)
-        corners.append((world.min(axis=0), world.max(axis=0)))
-    (low_f, high_f), (low_m, high_m) = corners
-    if (np.maximum(low_f, low_m) > np.minimum(high_f, high_m)).any():
-        boxes = [f"{np.round(a, 1).tolist()} to {np.round(b, 1).tolist()}" for a, b in corners]
+    if not fixed.grid.overlaps(moving.grid):
+        corners = (np.round(image.grid.bounds_mm, 1).tolist() for image in (fixed, moving))
+        boxes = [f"{low} to {high}" for low, high in corners]
         raise GeometryError(
             f"{moving.name or 'moving'}: fields of view do not overlap: fixed {boxes[0]} mm, "
             f"moving {boxes[1]} mm; align the images, or start with --init affine"

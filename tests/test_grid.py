@@ -161,3 +161,13 @@ def test_downsampling_by_zero_is_refused():
 def test_geometry_errors_are_input_errors():
     with pytest.raises(InputError):
         Grid((0, 1, 1), np.eye(4))
+
+
+def test_overlap_counts_whole_voxels():
+    grid = Grid((4, 5, 1), np.diag([2.0, 1.0, 6.0, 1.0]))
+    for axis, size in enumerate((8, 5, 6)):
+        for part, expected in ((0.99, True), (1.01, False)):
+            moved = grid.affine.copy()
+            moved[axis, 3] += part * size
+            other = Grid(grid.shape, moved)
+            assert grid.overlaps(other) == other.overlaps(grid) == expected

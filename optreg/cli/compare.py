@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, thread_count
 from optreg.cli.inputs import add_dataset_options, dataset_of
-from optreg.cli.many import add_judging_options, judge_fields
+from optreg.cli.many import add_judging_options, judge_fields, print_failed
 from optreg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,11 +92,10 @@ def _scores(args: argparse.Namespace, folder: Path) -> tuple[tuple[Method, ...],
             # The number keeps names apart that differ in what no file name may have.
             safe = re.sub(r"[^\w.+-]", "_", name)
             place = folder / "scores" / f"{number:02d}-{safe}"
-            for numbers in judge_fields(args, dataset, path, place):
-                if "error" in numbers:
-                    all_judged = False
-                    if not args.quiet:
-                        print(f"failed: {name}: {numbers['name']}: {numbers['error']}")
+            judged = judge_fields(args, dataset, path, place)
+            all_judged = all_judged and not any("error" in numbers for numbers in judged)
+            if not args.quiet:
+                print_failed(judged, f"{name}: ")
         scores.append(read_scores(name, place))
     return tuple(scores), all_judged
 

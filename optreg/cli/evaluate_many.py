@@ -9,7 +9,7 @@ from typing import Any
 
 from optreg.cli.console import SOME_FAILED, print_table
 from optreg.cli.inputs import dataset_of
-from optreg.cli.many import judge_fields
+from optreg.cli.many import judge_fields, print_failed
 from optreg.errors import ConfigError, OutputError
 
 __all__ = ["run"]
@@ -31,9 +31,7 @@ def _print(scores: Sequence[Mapping[str, Any]]) -> None:
     from optreg.batch.scores import aggregate
     from optreg.metrics import METRICS
 
-    for numbers in scores:
-        if "error" in numbers:
-            print(f"failed: {numbers['name']}: {numbers['error']}")
+    print_failed(scores)
     summary = aggregate(scores)
     rows = [
         (what.title, *(what.text(summary[m][k]) for k in ("mean", "std", "30")), summary[m]["n"])

@@ -177,9 +177,7 @@ def on_grid(image: Image, grid: Grid, what: str) -> Image:
 
 def require_overlap(image: Image, grid: Grid, what: str) -> None:
     """Raise the GeometryError for an image that lies outside of the field of view of `grid`."""
-    low = np.maximum(image.grid.bounds_mm[0], grid.bounds_mm[0])
-    high = np.minimum(image.grid.bounds_mm[1], grid.bounds_mm[1])
-    if not (low < high).all():
+    if not image.grid.overlaps(grid):
         raise GeometryError(
             f"{image.name}: lies outside of {what}; check which image it belongs to"
         )

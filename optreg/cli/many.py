@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
     from optreg.batch import BatchFolder
     from optreg.io.datasets import Dataset
 
-__all__ = ["add_batch_options", "add_judging_options", "judge_fields", "register_all"]
+__all__ = [
+    "add_batch_options",
+    "add_judging_options",
+    "judge_fields",
+    "print_failed",
+    "register_all",
+]
 
 
 def add_batch_options(parser: argparse.ArgumentParser) -> None:
@@ -89,9 +96,14 @@ def register_all(
     return folder, not failed
 
 
+def print_failed(scores: Sequence[Mapping[str, Any]], of: str = "") -> None:
+    """Say once why each pair failed that has an ``error``; `of` is put before its name."""
+    for name, error in dict.fromkeys((n["name"], n["error"]) for n in scores if "error" in n):
+        print(f"failed: {of}{name}: {error}")
+
+
 def _print(summary: dict[str, Any], where: Path) -> None:
-    for name, error in summary["failed"].items():
-        print(f"failed: {name}: {error}")
+    print_failed([{"name": n, "error": error} for n, error in summary["failed"].items()])
     before = f" ({summary['done_before']} before)" if summary["done_before"] else ""
     count = len(summary["failed"])
     print(f"{summary['done']} of {summary['pairs']} pairs done{before}, {count} failed")

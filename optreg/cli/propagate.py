@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from math import isnan
 from pathlib import Path
@@ -19,7 +18,6 @@ from optreg.cli.inputs import (
     config_of,
     load_labels,
     on_grid,
-    require_overlap,
     start_of,
 )
 from optreg.cli.outcome import pictures_wanted
@@ -113,7 +111,6 @@ def run(args: argparse.Namespace) -> int:
     target, truth = load_image(args.target), load_labels(args.target_labels)
     if truth is not None:
         truth = on_grid(truth, target.grid, args.target)
-    _check_places(atlases)
     chosen = {"fusion": args.fusion, "radius_vox": args.radius, "power": args.power}
     with progress(args.quiet) as report:
         result = propagate(
@@ -177,15 +174,6 @@ def _atlases(args: argparse.Namespace) -> list[Atlas]:
         check_readable(image)
         check_readable(labels)
     return [Atlas(*atlas) for atlas in found]
-
-
-def _check_places(atlases: Sequence[Atlas]) -> None:
-    """Refuse labels that lie elsewhere than their image, before the first of many registrations."""
-    from optreg.inputs import as_image
-
-    for atlas in atlases:
-        image = as_image(atlas.image, "atlas")
-        require_overlap(as_image(atlas.labels, "labels"), image.grid, image.name)
 
 
 def _overlap(result: LabelFusion, truth: Any) -> dict[str, Any]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from optreg.cli.console import SOME_FAILED, example, new_parser, print_table
 from optreg.cli.inputs import dataset_of
-from optreg.cli.many import add_batch_options, add_judging_options, judge_fields, register_all
+from optreg.cli.many import (
+    add_batch_options,
+    add_judging_options,
+    judge_fields,
+    print_failed,
+    register_all,
+)
 
 __all__ = ["add_parser", "run"]
 
@@ -51,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         for fields, name in ((init, "before"), (folder.fields, "after"))
     )
     if not args.quiet:
-        _print_failed([*before, *after])
+        # Labels that cannot be read fail before and after, for one reason.
+        print_failed([*before, *after])
     _write_page(folder.path)
     if not args.quiet:
         _print(aggregate(before), aggregate(after), len(done))
@@ -68,12 +74,6 @@ def _write_page(folder: Path) -> None:
     both = (read_scores(name, folder / "scores" / name) for name in ("after", "before"))
     page = report.page(Comparison(tuple(both)), "What the refinement gained")
     write_atomic(folder / "comparison.html", [page.encode()], overwrite=True)
-
-
-def _print_failed(scores: Sequence[Mapping[str, Any]]) -> None:
-    # Labels that cannot be read fail before and after, for one reason.
-    for name, error in dict.fromkeys((n["name"], n["error"]) for n in scores if "error" in n):
-        print(f"failed: {name}: {error}")
 
 
 def _print(before: dict[str, Any], after: dict[str, Any], count: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optreg.affine import MODELS
 from optreg.config import RegistrationConfig
-from optreg.errors import ConfigError, InputError
+from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.image import Image
 from optreg.inputs import ImageLike, as_image
 from optreg.intensities import foreground
@@ -111,7 +111,7 @@ def propagate(
     InputError
         No atlas, an image that cannot be used, or labels that are no whole numbers.
     GeometryError
-        Images do not overlap in the world.
+        Images do not overlap in the world, or labels not with their image.
     ConfigError
         A setting does not exist or is out of range.
     DeviceError
@@ -135,7 +135,7 @@ def propagate(
     engine = _Engine(as_image(target, "target"), config, init, device, threads)
     named = _named(atlases)
     for atlas in named:
-        _label_map(atlas)  # what is none shall not be found after hours
+        _read(atlas)  # what cannot be used shall not be found after hours
     brought = []
     for number, atlas in enumerate(named):
         place = None if keep is None else Path(keep) / atlas.name
@@ -215,7 +215,7 @@ class _Brought:
 def _bring(
     atlas: Atlas, engine: _Engine, how: dict[str, Any], place: Path | None, progress: Progress
 ) -> _Brought:
-    image, labels = as_image(atlas.image, "atlas"), _label_map(atlas)
+    image, labels = _read(atlas)
     if not labels.grid.same_as(image.grid, tolerance=1e-2):
         _log.warning("%s: is on another grid than its image %s", labels.name, image.name)
     seconds: dict[str, float] = {}
@@ -269,11 +269,15 @@ def _named(atlases: Sequence[Atlas | tuple[ImageLike, ImageLike]]) -> list[Atlas
     return named
 
 
-def _label_map(atlas: Atlas) -> Image:
-    """Labels of an atlas as integers, whatever the type they are stored in."""
-    labels = as_image(atlas.labels, "labels")
+def _read(atlas: Atlas) -> tuple[Image, Image]:
+    """Image of an atlas, and its labels as integers, whatever the type they are stored in."""
+    image, labels = as_image(atlas.image, "atlas"), as_image(atlas.labels, "labels")
     data = as_label_map(labels.data, f"{labels.name}: labels")
-    return Image(data, labels.grid, labels.name)
+    if not labels.grid.overlaps(image.grid):
+        raise GeometryError(
+            f"{labels.name}: lies outside of {image.name}; check which image it belongs to"
+        )
+    return image, Image(data, labels.grid, labels.name)
 
 
 def _part(report: Progress, number: int, count: int) -> Progress:

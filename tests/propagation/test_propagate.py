@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import optreg
-from optreg.errors import ConfigError, InputError, OutputError
+from optreg.errors import ConfigError, GeometryError, InputError, OutputError
 from optreg.grid import Grid
 from optreg.image import Image
 from optreg.io import load_image
@@ -215,7 +215,10 @@ def test_whole_numbers_stored_as_floats_are_labels(subject, atlases, by_hand):
 def test_wrong_use_is_refused_before_anything_is_registered(subject, atlases, registered):
     image, labels = atlases[0][:2]
     halves = Image(labels.data + np.float32(0.5), labels.grid, "halves.nii")
+    far = Grid(labels.grid.shape, labels.grid.affine + 500 * np.eye(4, k=3))
+    away = Image(labels.data, far, "away.nii")
     cases = (
+        (GeometryError, "away.nii: lies outside of", {"atlases": [atlases[1], (image, away)]}),
         (InputError, "at least one", {"atlases": []}),
         (InputError, "halves.nii: labels hold", {"atlases": [atlases[1], (image, halves)]}),
         (ConfigError, "cannot be that of a folder", {"atlases": [Atlas(image, labels, "../a")]}),
