@@ -78,7 +78,7 @@ def _bomb(content: bytes) -> bytes:
 FAULTS = {
     "fields of view apart": Fault(
         lambda path, data, nifti: nifti(path, data, _far()),
-        r"overlap.*\[-11.5, -13.5, -12.5\] to \[11.5, 13.5, 12.5\].*\[500.0, 0.0, 0.0\] to \[52",
+        r"overlap.*\[-12.0, -14.0, -13.0\] to \[12.0, 14.0, 13.0\].*\[499.5, -0.5, -0.5\] to \[52",
         GeometryError,
     ),
     "nan and infinite voxels": Fault(
