@@ -1,6 +1,7 @@
 """The demonstration pair: its truth is true, invertible and reproducible."""
 
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,9 +15,15 @@ pytest.importorskip("nilearn")
 FACTOR = 3
 
 
+@cache
+def made(seed):
+    """Making one takes seconds."""
+    return make_pair(factor=FACTOR, seed=seed)
+
+
 @pytest.fixture(scope="module")
 def pair():
-    return make_pair(factor=FACTOR)
+    return made(0)
 
 
 def _warped(volume, disp, order):
@@ -54,9 +61,9 @@ def test_truth_relates_the_intensities(pair):
     assert correlation(warped) > max(0.8, correlation(pair.moving.data) + 0.15)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_truth_is_invertible(seed):
-    truth = make_pair(factor=4, seed=seed).truth
+    truth = made(seed).truth
     gradient = np.stack([np.stack(np.gradient(part)) for part in truth])
     jacobian = np.moveaxis(gradient, (0, 1), (-2, -1)) + np.eye(3)
     assert np.linalg.det(jacobian).min() > 0.2
@@ -83,7 +90,7 @@ def test_error_of_the_truth_is_zero_and_of_nothing_its_length(pair):
 
 
 def test_equal_seeds_give_equal_pairs_and_others_do_not(pair):
-    again, other = make_pair(factor=FACTOR), make_pair(factor=FACTOR, seed=3)
+    again, other = make_pair(factor=FACTOR), made(1)
     for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
         np.testing.assert_array_equal(getattr(pair, name).data, getattr(again, name).data)
     np.testing.assert_array_equal(pair.truth, again.truth)

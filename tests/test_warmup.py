@@ -1,4 +1,4 @@
-"""After warming up nothing is left to compile."""
+"""After warming up, or compiling ahead, nothing is left to compile."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ import pytest
 
 # In a process of its own: in this one, other tests have compiled everything already.
 SCRIPT = """
-import importlib, pkgutil, sys
+import importlib, pkgutil, sys, tempfile
 import numpy as np
+from numba.core.dispatcher import Dispatcher
 import optreg
 from optreg.kernels import cpu
+from optreg.kernels.cpu.ahead import take_part
 
 def compiled():
     counts = {}
     for info in pkgutil.iter_modules(cpu.__path__, cpu.__name__ + "."):
         for name, value in vars(importlib.import_module(info.name)).items():
-            if hasattr(value, "signatures"):
+            if isinstance(value, Dispatcher):
                 counts[f"{info.name}.{name}"] = len(value.signatures)
     return counts
 
 preset, warm = sys.argv[1:]
 if warm == "warm":
     optreg.warm_up(optreg.RegistrationConfig.preset(preset), threads=2)
+if warm == "ahead":
+    with tempfile.TemporaryDirectory() as claims:
+        take_part(claims)
 before = compiled()
 head = np.random.default_rng(0).random((40, 48, 44), dtype=np.float32)
 head[:6] = 0
@@ -49,9 +54,10 @@ def compiled_late(child_environment):
     return run
 
 
+@pytest.mark.parametrize("how", ["warm", "ahead"])
 @pytest.mark.parametrize("preset", ["fast", "default"])
-def test_registration_compiles_nothing_new(compiled_late, preset):
-    ready, late = compiled_late(preset, "warm")
+def test_registration_compiles_nothing_new(compiled_late, preset, how):
+    ready, late = compiled_late(preset, how)
     assert ready > 0 and late == 0
 
 

@@ -21,6 +21,9 @@ __all__ = ["Cluster", "Local", "each", "run_all"]
 
 _log = logging.getLogger("optreg")
 
+_PATIENCE_S = 10
+"""How long a scheduler may take to answer."""
+
 _WRITERS = 2
 """Pairs that are written while one is registered; each holds a result in memory."""
 
@@ -85,7 +88,7 @@ class Cluster:
         except ImportError as error:
             raise ConfigError("dask is not installed; pip install 'optreg[cluster]'") from error
         try:
-            client = Client(self.scheduler, timeout=10)
+            client = Client(self.scheduler, timeout=_PATIENCE_S)
         except (OSError, ValueError) as error:
             raise DeviceError(f"{self.scheduler}: no scheduler answers ({error})") from error
         with client:

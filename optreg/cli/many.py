@@ -73,8 +73,11 @@ def register_all(
     if (args.backend == "dask") != (args.scheduler is not None):
         raise ConfigError("--backend dask and --scheduler go together; give both or none")
     where = batch.Cluster(args.scheduler) if args.scheduler else batch.Local(args.jobs)
+    compile_kernels = None
     if not args.scheduler:
-        get_backend(args.device)  # a device that is not there ends it here
+        backend = get_backend(args.device)  # a device that is not there ends it here
+        if args.jobs > 1:  # each process would compile them for itself
+            compile_kernels = backend.compile_ahead()
     folder = batch.BatchFolder(Path(args.output))
     settings = {
         "init": init and init.resolve(),
@@ -85,6 +88,8 @@ def register_all(
     left = folder.prepare(jobs, config)
     failed = []
     with pair_progress(len(jobs), len(jobs) - len(left), args.quiet) as ended:
+        if left and compile_kernels is not None:
+            compile_kernels()
         for record in batch.run_all(left, where):
             ended(record)
             if record["status"] != "done":

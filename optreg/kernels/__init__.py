@@ -58,6 +58,9 @@ class Backend:
         Of work (a function without arguments or result) and how many voxels it is on: the same
         work, to be called many times. Nothing of it may depend on the host: it is done with the
         arrays that it has now, and may wait for no number.
+    compile_ahead : callable
+        What compiles kernels that have never been compiled on this machine, a function without
+        arguments or result that takes a while; None where there is nothing to do.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Backend:
     require: Callable[[int], None]
     peak_bytes: Callable[[], int]
     repeated: Callable[[Work, int], Work] = lambda work, voxels: work
+    compile_ahead: Callable[[], Work | None] = lambda: None
 
 
 def _no_wait() -> None:
@@ -105,6 +109,7 @@ def _cpu_backend() -> Backend:
     import numpy
 
     from optreg.kernels import cpu
+    from optreg.kernels.cpu.ahead import compile_ahead
 
     return Backend(
         "cpu",
@@ -116,6 +121,7 @@ def _cpu_backend() -> Backend:
         _host_memory,
         _no_limit,
         _peak_bytes,
+        compile_ahead=compile_ahead,
     )
 
 

@@ -302,7 +302,7 @@ def test_killed_at_any_moment_and_started_again(images, undisturbed, child_envir
         subprocess.run([*command, tmp_path / name], env=child_environment, check=True)
         whole = min(whole, time.perf_counter() - start)
     killed = 0
-    for trial in range(20):
+    for trial in range(12):
         output = tmp_path / f"b{trial % 3}"  # also: killed more than once
         jobs = str(1 + trial % 2)
         run = subprocess.Popen(
@@ -317,7 +317,7 @@ def test_killed_at_any_moment_and_started_again(images, undisturbed, child_envir
             assert file_hash(field) == hashes(undisturbed)[field.name]
         if trial % 4 == 3:
             shutil.rmtree(output, ignore_errors=True)
-    assert killed >= 10
+    assert killed >= 6
     for trial in range(3):
         output = tmp_path / f"b{trial}"
         subprocess.run([*command, output], env=child_environment, check=True)

@@ -69,7 +69,8 @@ def test_workers_of_a_cluster_give_the_same(images, undisturbed, scheduler, tmp_
     assert len({r["process"] for r in records}) == 2
 
 
-def test_nobody_at_the_address(images, tmp_path, capsys):
+def test_nobody_at_the_address(images, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("optreg.batch.parallel._PATIENCE_S", 1)
     argv = ["submit", "--dataset", images / "d.json", "--output", tmp_path / "b", "--quiet"]
     argv += ["--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}"]
     assert cli.main([str(a) for a in argv]) == 4

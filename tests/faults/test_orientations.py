@@ -153,12 +153,14 @@ def test_real_pair_stored_in_other_ways(storage, data_dir):
 
 @cache
 def real(data_dir):
-    """Images and label maps of two people."""
-    return [
+    """Images and label maps of two people, every second voxel along each axis."""
+    scans = [
         load_image(data_dir / folder / f"{name}.nii.gz")
         for folder in ("imagesVal", "labelsVal")
         for name in PEOPLE
     ]
+    second = (slice(None, None, 2),) * 3
+    return [Image(np.ascontiguousarray(s.data[second]), s.grid.crop(second), s.name) for s in scans]
 
 
 @cache

@@ -310,7 +310,9 @@ def test_affine_that_was_cut_is_never_read_as_another(tmp_path, format, name, ob
     given = {"fixed_grid": oblique_grid, "moving_grid": oblique_grid, "format": format}
     path = write_transform(tmp_path / name, affine, **given)
     raw, read = path.read_bytes(), 0
-    for length in range(1, len(raw), max(1, len(raw) // 200)):
+    # HDF5 is read in a process of its own, as damaged files crash its library: fewer of those.
+    count = 40 if path.suffix == ".h5" else 200
+    for length in range(1, len(raw), max(1, len(raw) // count)):
         path.write_bytes(raw[:length])
         try:
             again = read_transform(path, **given)
@@ -318,4 +320,4 @@ def test_affine_that_was_cut_is_never_read_as_another(tmp_path, format, name, ob
             continue
         read += 1
         assert_allclose(again.matrix, affine.matrix, atol=1e-6)
-    assert read < 20
+    assert read < count / 10

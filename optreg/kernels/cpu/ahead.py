@@ -1,0 +1,116 @@
+"""Compile the kernels of a registration in several processes at once.
+
+A process compiles one kernel after the other, for a minute in all. What one has compiled the others
+find on disk; so where nothing is there yet, helpers take a part of the kernels.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from optreg.kernels import cpu
+from optreg.kernels.cpu._jit import CACHED
+
+__all__ = ["compile_ahead", "take_part"]
+
+_MOST = 4
+"""Processes; the largest kernel takes a fourth of the whole."""
+
+_HELPER = "import sys; from optreg.kernels.cpu.ahead import take_part; take_part(sys.argv[1])"
+
+
+@cache
+def _calls() -> dict[Callable[..., Any], tuple[Any, ...]]:
+    """Functions that most registrations use, the longest to compile first, and small arguments."""
+    volume, disp = np.zeros((4, 4, 4), np.float32), np.zeros((3, 4, 4, 4), np.float32)
+    result, some = np.zeros_like(disp), np.zeros(1, np.int64)
+    return {
+        cpu.lncc: (volume, volume, 1, 1e-6, result),
+        cpu.minimum_determinant: (disp,),
+        cpu.folding_sums: (disp,),
+        cpu.jacobian_determinant: (disp,),
+        cpu.invert: (disp,),
+        cpu.gaussian_filter: (volume, 1.0),
+        cpu.compose_step: (disp, 1.0, 1.0, disp, result),
+        cpu.minimum_determinant_at: (disp, some),
+        cpu.invert_at: (disp, some, result),
+        cpu.relax_volume: (result, 0.1, np.zeros_like(volume)),
+        cpu.ssd: (volume, volume, result),
+        cpu.mind_ssc: (volume,),
+        cpu.warp: (volume, disp),
+        cpu.landing: (disp, some),
+        cpu.upsample: (volume,),
+        cpu.smooth_marked: (result, some),
+        cpu.compose: (disp, disp),
+        cpu.downsample: (volume,),
+        cpu.root_mean_square: (disp,),
+        cpu.spread: ([some], volume.shape),
+    }
+
+
+def _is_there(function: Callable[..., Any]) -> bool:
+    """Whether all kernels that a function calls itself are in this process or numba's folder."""
+    named = map(function.__globals__.get, function.__code__.co_names)
+    kernels: list[Any] = [value for value in named if isinstance(value, Dispatcher)]
+    return all(
+        kernel.signatures or any(Path(kernel.stats.cache_path).glob(f"*.{kernel.__name__}-*.nbi"))
+        for kernel in kernels
+    )
+
+
+def compile_ahead() -> Callable[[], None] | None:
+    """Give what compiles the kernels that no process has compiled yet, or None.
+
+    None where nothing is left to do, or where only one thread is to be used: kernels are compiled
+    when they are called, too.
+    """
+    helpers = min(_MOST, numba.get_num_threads()) - 1
+    if not CACHED or helpers < 1 or all(map(_is_there, _calls())):
+        return None
+    return lambda: _together(helpers)
+
+
+def _together(helpers: int) -> None:
+    """Compile in this process and some more. What goes wrong with those is left to this one."""
+    settings: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    paths = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)
+    settings["env"] = {**os.environ, "PYTHONPATH": paths}
+    started: list[subprocess.Popen[bytes]] = []
+    with suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
+        try:
+            for _ in range(helpers):
+                command = [sys.executable, "-c", _HELPER, claims]
+                started.append(subprocess.Popen(command, cwd=claims, **settings))
+            take_part(claims)
+            for process in started:
+                process.wait()
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+
+
+def take_part(claims: str) -> None:
+    """Compile what the next function needs that no process has claimed, until none is left.
+
+    Parameters
+    ----------
+    claims : str
+        Folder where processes note what they take.
+    """
+    for function, arguments in _calls().items():
+        with suppress(FileExistsError):
+            Path(claims, function.__name__).touch(exist_ok=False)
+            function(*arguments)

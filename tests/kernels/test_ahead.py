@@ -1,0 +1,122 @@
+"""Kernels are compiled by several processes, each by one of them, and found by all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import optreg
+import optreg.registration
+from optreg.kernels import get_backend
+from optreg.kernels.cpu import ahead
+
+# Two small kernels alone, in processes that find nothing compiled.
+FEW = """
+from optreg.kernels.cpu import ahead
+calls = ahead._calls()
+for function in list(calls):
+    if function.__name__ not in ("downsample", "root_mean_square"):
+        del calls[function]
+"""
+SCRIPT = f"""
+import os, sys, tempfile
+{FEW}
+import numba
+from numba.core import event
+
+class Compiled(event.Listener):
+    names = []
+    def on_start(self, event):
+        pass
+    def on_end(self, event):
+        self.names.append(event.data["dispatcher"].py_func.__name__)
+
+event.register("numba:compile", Compiled())
+kind, tempfile.tempdir = sys.argv[1:]
+ahead._HELPER = {FEW!r} + ahead._HELPER
+if kind == "helper":  # all is left to it
+    ahead.take_part = lambda claims: None
+if kind == "no helper":
+    sys.executable = "/nonexistent"
+numba.set_num_threads(1 if kind == "one thread" else 2)
+work = ahead.compile_ahead()
+if work is None:
+    print("nothing to do")
+else:
+    work()
+    for function, arguments in calls.items():
+        function(*arguments)
+    print(*sorted(set(Compiled.names) & {{"_downsample", "_square_sums"}}))
+print(os.listdir(tempfile.tempdir))
+"""
+
+
+@pytest.fixture
+def compiling(child_environment, tmp_path):
+    """Function that runs the script and gives what was compiled in its process."""
+    (tmp_path / "scratch").mkdir()
+
+    def run(kind):
+        environment = {**child_environment, "NUMBA_CACHE_DIR": str(tmp_path / "code")}
+        command = [sys.executable, "-c", SCRIPT, kind, str(tmp_path / "scratch")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        compiled, scratch = done.stdout.splitlines()
+        assert scratch == "[]"
+        return compiled
+
+    return run
+
+
+def test_what_a_helper_compiles_is_there(compiling):
+    assert compiling("one thread") == "nothing to do"
+    assert compiling("helper") == ""
+    assert compiling("helper") == "nothing to do"
+
+
+def test_without_helpers_all_is_compiled_here(compiling):
+    assert compiling("no helper") == "_downsample _square_sums"
+    assert compiling("helper") == "nothing to do"
+
+
+def test_each_is_compiled_by_one_process(tmp_path, monkeypatch):
+    called = []
+
+    def first():
+        called.append("first")
+
+    def second():
+        called.append("second")
+
+    def third():
+        called.append("third")
+
+    monkeypatch.setattr(ahead, "_calls", lambda: dict.fromkeys((first, second, third), ()))
+    (tmp_path / "second").touch()
+    ahead.take_part(str(tmp_path))
+    ahead.take_part(str(tmp_path))
+    assert called == ["first", "third"]
+    assert sorted(os.listdir(tmp_path)) == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_registration_tells_of_it(blobs, monkeypatch, compiles):
+    told, work = [], []
+    backend = replace(
+        get_backend("cpu"),
+        compile_ahead=lambda: (lambda: work.append(len(told))) if compiles else None,
+    )
+    monkeypatch.setattr(optreg.registration, "get_backends", lambda device: [backend])
+    image = np.ascontiguousarray(blobs.data[::2, ::2, ::2])
+    result = optreg.register(
+        image, image, preset="fast", progress=lambda stage, part: told.append((stage, part))
+    )
+    assert (told[0] == ("compile (once)", 0.0)) == compiles
+    assert work == ([1] if compiles else [])  # after it was told
+    assert ("compile" in result.timings) == compiles
+    assert result.timings["total"] >= sum(result.timings.values()) - result.timings["total"]
