@@ -12,7 +12,7 @@ itself, known exactly on the fixed grid, with no inversion in between.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from scipy import ndimage
 from optreg.errors import ConfigError
 from optreg.grid import Grid
 from optreg.image import Image
+from optreg.transform import DisplacementField
 
 __all__ = ["TISSUES", "DemoPair", "make_pair", "true_error_mm"]
 
@@ -86,11 +87,10 @@ def make_pair(*, factor: int = 1, largest_mm: float = 10.0, seed: int = 0) -> De
     head, soft, grid = _template(factor)
     rng = np.random.default_rng(seed)
     truth = _random_diffeomorphism(grid, largest_mm, rng)
-    positions = np.indices(grid.shape, dtype=np.float32) + truth
-    # The cubic spline keeps the fixed image about as sharp as the template it is sampled from.
-    sampled = ndimage.map_coordinates(head, positions, order=3, mode="nearest")
-    tissue = _sample(soft, positions)
-    fixed_labels, moving_labels = _harden(tissue), _harden(soft)
+    field = DisplacementField(truth, grid)
+    fixed_labels = _harden(np.stack([field.apply(tissue, fill=None) for tissue in soft]))
+    moving_labels = _harden(soft)
+    sampled = _sample_inside(head, truth, fixed_labels > 0)
     fixed = 255 * _noisy(np.clip(sampled, 0, 1), 0.012, rng)
     moving = 900 * _noisy(_other_scanner(head, grid, rng), 0.02, rng)
     return DemoPair(
@@ -195,35 +195,39 @@ def _random_diffeomorphism(
     for _ in range(2 if largest_mm > 0 else 0):
         longest = np.sqrt((_exponential(velocity) ** 2).sum(axis=0)).max() * _COARSE_MM
         velocity *= largest_mm / longest
-    coarse = _exponential(velocity) * _COARSE_MM
-    fine = np.meshgrid(
-        *[np.arange(n) * s / _COARSE_MM for n, s in zip(grid.shape, grid.spacing, strict=True)],
-        indexing="ij",
-        copy=False,
-    )
-    positions = np.stack(np.broadcast_arrays(*fine)).astype(np.float32)
-    return np.stack(
-        [
-            ndimage.map_coordinates(u / s, positions, order=3, mode="nearest", output=np.float32)
-            for u, s in zip(coarse, grid.spacing, strict=True)
+    in_voxels = (_COARSE_MM / grid.spacing).reshape(3, 1, 1, 1)
+    fine = (_exponential(velocity) * in_voxels).astype(np.float32)
+    # The same as at each voxel by itself: a spline of three variables is a product of three.
+    for axis, spacing in enumerate(grid.spacing):
+        positions = np.arange(grid.shape[axis]) * spacing / _COARSE_MM
+        weights = [
+            ndimage.map_coordinates(one, positions[None], order=3, mode="nearest")
+            for one in np.eye(fine.shape[1 + axis])
         ]
-    )
+        along = np.tensordot(np.array(weights, np.float32), fine, (0, 1 + axis))
+        fine = np.moveaxis(along, 0, 1 + axis)
+    return np.ascontiguousarray(fine)
 
 
 def _exponential(velocity: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     disp = velocity / 2**_SQUARINGS
     here = np.indices(velocity.shape[1:], dtype=float)
     for _ in range(_SQUARINGS):
-        disp = disp + _sample(disp, here + disp, order=3)
+        there = here + disp
+        disp = disp + np.stack(
+            [ndimage.map_coordinates(u, there, order=3, mode="nearest") for u in disp]
+        )
     return disp
 
 
-def _sample(
-    volumes: NDArray[Any], positions: NDArray[np.floating[Any]], order: Literal[1, 3] = 1
-) -> NDArray[Any]:
-    return np.stack(
-        [ndimage.map_coordinates(v, positions, order=order, mode="nearest") for v in volumes]
-    )
+def _sample_inside(
+    volume: NDArray[np.float32], disp: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """``volume(x + disp(x))`` where the mask is, by cubic splines: about as sharp as `volume`."""
+    out = np.zeros_like(volume)
+    positions = np.argwhere(mask).T + disp[:, mask]
+    out[mask] = ndimage.map_coordinates(volume, positions, order=3, mode="nearest")
+    return out
 
 
 def _harden(soft: NDArray[np.float32]) -> NDArray[np.uint8]:
