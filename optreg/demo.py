@@ -204,8 +204,8 @@ def _random_diffeomorphism(
             ndimage.map_coordinates(one, positions[None], order=3, mode="nearest")
             for one in np.eye(fine.shape[1 + axis])
         ]
-        along = np.tensordot(np.array(weights, np.float32), fine, (0, 1 + axis))
-        fine = np.moveaxis(along, 0, 1 + axis)
+        longer = np.tensordot(np.array(weights, np.float32), fine, (0, 1 + axis))
+        fine = np.moveaxis(longer, 0, 1 + axis)
     return np.ascontiguousarray(fine)
 
 
