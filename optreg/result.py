@@ -56,7 +56,7 @@ class Registration:
     device : str
         What did the work: "cpu", "cuda:0", ...
     timings : dict of str to float
-        Seconds per stage and in total.
+        Seconds per stage and in total; the first time on a machine, also those of "compile".
     """
 
     disp: NDArray[np.float32]

@@ -33,7 +33,10 @@ _HELPER = "import sys; from optreg.kernels.cpu.ahead import take_part; take_part
 
 @cache
 def _calls() -> dict[Callable[..., Any], tuple[Any, ...]]:
-    """Functions that most registrations use, the longest to compile first, and small arguments."""
+    """Functions that most registrations use, the longest to compile first, and small arguments.
+
+    Those that turn out to be compiled are taken out.
+    """
     volume, disp = np.zeros((4, 4, 4), np.float32), np.zeros((3, 4, 4, 4), np.float32)
     result, some = np.zeros_like(disp), np.zeros(1, np.int64)
     return {
@@ -76,8 +79,10 @@ def compile_ahead() -> Callable[[], None] | None:
     None where nothing is left to do, or where only one thread is to be used: kernels are compiled
     when they are called, too.
     """
-    helpers = min(_MOST, numba.get_num_threads()) - 1
-    if not CACHED or helpers < 1 or all(map(_is_there, _calls())):
+    helpers, calls = min(_MOST, numba.get_num_threads()) - 1, _calls()
+    for function in list(filter(_is_there, calls)):
+        del calls[function]  # so that looking takes time once
+    if not CACHED or helpers < 1 or not calls:
         return None
     return lambda: _together(helpers)
 
