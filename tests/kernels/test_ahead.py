@@ -43,6 +43,8 @@ if kind == "helper":  # all is left to it
     ahead.take_part = lambda claims: None
 if kind == "no helper":
     sys.executable = "/nonexistent"
+if kind == "frozen":
+    sys.frozen = True
 numba.set_num_threads(1 if kind == "one thread" else 2)
 work = ahead.compile_ahead()
 if work is None:
@@ -74,7 +76,8 @@ def compiling(child_environment, tmp_path):
 
 
 def test_what_a_helper_compiles_is_there(compiling):
-    assert compiling("one thread") == "nothing to do"
+    for kind in ("one thread", "frozen"):
+        assert compiling(kind) == "nothing to do"
     assert compiling("helper") == ""
     assert compiling("helper") == "nothing to do"
 

@@ -76,13 +76,15 @@ def _is_there(function: Callable[..., Any]) -> bool:
 def compile_ahead() -> Callable[[], None] | None:
     """Give what compiles the kernels that no process has compiled yet, or None.
 
-    None where nothing is left to do, or where only one thread is to be used: kernels are compiled
-    when they are called, too.
+    None where nothing is left to do, or where only one thread is to be used, or no helper can be
+    started: kernels are compiled when they are called, too.
     """
     helpers, calls = min(_MOST, numba.get_num_threads()) - 1, _calls()
     for function in list(filter(_is_there, calls)):
         del calls[function]  # so that looking takes time once
-    if not CACHED or helpers < 1 or not calls:
+    # An application that Python is built into would start another one of itself.
+    no_python = getattr(sys, "frozen", False) or not sys.executable
+    if not CACHED or helpers < 1 or not calls or no_python:
         return None
     return lambda: _together(helpers)
 
