@@ -20,9 +20,9 @@ def warm_up(
     """Register a pair of small blobs, so that what a registration needs is loaded.
 
     The first registration on a machine compiles the kernels, in up to four processes, which takes
-    less than a minute; later processes load them from disk in a second or two. Call this before measuring time. The
-    search for an alignment is left out, and so is the discrete search unless the configuration
-    demands it: most registrations need neither.
+    less than a minute; later processes load them from disk in a second or two. Call this before
+    measuring time. The search for an alignment is left out, and so is the discrete search unless
+    the configuration demands it: most registrations need neither.
 
     Parameters
     ----------
