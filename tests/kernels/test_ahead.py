@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -40,7 +42,7 @@ event.register("numba:compile", Compiled())
 kind, tempfile.tempdir = sys.argv[1:]
 ahead._HELPER = {FEW!r} + ahead._HELPER
 if kind == "helper":  # all is left to it
-    ahead.take_part = lambda claims: None
+    ahead.take_part = lambda *claims: None
 if kind == "no helper":
     sys.executable = "/nonexistent"
 if kind == "frozen":
@@ -105,6 +107,45 @@ def test_each_is_compiled_by_one_process(tmp_path, monkeypatch):
     ahead.take_part(str(tmp_path))
     assert called == ["first", "third"]
     assert sorted(os.listdir(tmp_path)) == ["first", "second", "third"]
+
+
+def test_helper_ends_with_whom_it_helps(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(ahead, "_calls", lambda: dict.fromkeys((called.clear, called.copy), ()))
+    ahead.take_part(str(tmp_path), lambda: not os.listdir(tmp_path))
+    assert os.listdir(tmp_path) == ["clear"]
+
+
+def test_threads_may_look_at_once(monkeypatch):
+    class Calls(dict):
+        def __iter__(self):
+            for key in dict.__iter__(self):
+                time.sleep(1e-4)  # another thread comes in between
+                yield key
+
+    calls = Calls.fromkeys(range(50), ())
+    monkeypatch.setattr(ahead, "_calls", lambda: calls)
+    monkeypatch.setattr(ahead, "_is_there", lambda number: number % 2 == 0)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: ahead._missing(), range(8)))
+    assert found == [True] * 8
+    assert list(calls) == list(range(1, 50, 2))
+
+
+def test_one_thread_compiles_for_all(monkeypatch):
+    calls, compiled = {print: ()}, []
+
+    def compile_all(claims):
+        time.sleep(0.05)
+        compiled.append(claims)
+        calls.clear()
+
+    monkeypatch.setattr(ahead, "_calls", lambda: calls)
+    monkeypatch.setattr(ahead, "_is_there", lambda function: False)
+    monkeypatch.setattr(ahead, "take_part", compile_all)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: ahead._together(0), range(4)))
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize("compiles", [True, False])

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -28,7 +29,17 @@ __all__ = ["compile_ahead", "take_part"]
 _MOST = 4
 """Processes; the largest kernel takes a fourth of the whole."""
 
-_HELPER = "import sys; from optreg.kernels.cpu.ahead import take_part; take_part(sys.argv[1])"
+_HELPER = """
+import os, shutil, sys
+from optreg.kernels.cpu.ahead import take_part
+folder, parent = sys.argv[1], int(sys.argv[2])
+take_part(folder, lambda: os.getppid() == parent)
+if os.getppid() != parent:
+    shutil.rmtree(folder, ignore_errors=True)
+"""
+
+# Registrations in other threads of this process wait for what is compiled for all.
+_ONE_AT_A_TIME, _AT_WORK = threading.Lock(), threading.Lock()
 
 
 @cache
@@ -79,14 +90,21 @@ def compile_ahead() -> Callable[[], None] | None:
     None where nothing is left to do, or where only one thread is to be used, or no helper can be
     started: kernels are compiled when they are called, too.
     """
-    helpers, calls = min(_MOST, numba.get_num_threads()) - 1, _calls()
-    for function in list(filter(_is_there, calls)):
-        del calls[function]  # so that looking takes time once
+    helpers = min(_MOST, numba.get_num_threads()) - 1
     # An application that Python is built into would start another one of itself.
     no_python = getattr(sys, "frozen", False) or not sys.executable
-    if not CACHED or helpers < 1 or not calls or no_python:
+    if not CACHED or helpers < 1 or no_python or not _missing():
         return None
     return lambda: _together(helpers)
+
+
+def _missing() -> bool:
+    """Whether something is left to compile; what is there is not looked for again."""
+    calls = _calls()
+    with _ONE_AT_A_TIME:
+        for function in list(filter(_is_there, calls)):
+            del calls[function]
+        return bool(calls)
 
 
 def _together(helpers: int) -> None:
@@ -95,10 +113,12 @@ def _together(helpers: int) -> None:
     paths = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)
     settings["env"] = {**os.environ, "PYTHONPATH": paths}
     started: list[subprocess.Popen[bytes]] = []
-    with suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
+    with _AT_WORK, suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
+        if not _missing():
+            return  # another thread has done it meanwhile
         try:
             for _ in range(helpers):
-                command = [sys.executable, "-c", _HELPER, claims]
+                command = [sys.executable, "-c", _HELPER, claims, str(os.getpid())]
                 started.append(subprocess.Popen(command, cwd=claims, **settings))
             take_part(claims)
             for process in started:
@@ -109,15 +129,19 @@ def _together(helpers: int) -> None:
                 process.wait()
 
 
-def take_part(claims: str) -> None:
+def take_part(claims: str, wanted: Callable[[], bool] = lambda: True) -> None:
     """Compile what the next function needs that no process has claimed, until none is left.
 
     Parameters
     ----------
     claims : str
         Folder where processes note what they take.
+    wanted : callable
+        Whether to go on: a helper ends after the process that it helps.
     """
-    for function, arguments in _calls().items():
+    for function, arguments in list(_calls().items()):
+        if not wanted():
+            break
         with suppress(FileExistsError):
             Path(claims, function.__name__).touch(exist_ok=False)
             function(*arguments)
