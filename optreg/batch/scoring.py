@@ -86,10 +86,15 @@ def _scored(case: Case) -> dict[str, Any]:
     masked = fixed if case.mask == "fixed" else load_image(case.pair.moving, nan_to=0.0)
     given: dict[str, Any] = {"fixed_mask": masked.data > 0, "spacing": tuple(fixed.grid.spacing)}
     maps = _beside(case.pair, case.labels, IMAGE_ENDINGS)
+    judged: Any = field.disp
     if maps:
-        given["fixed_labels"], given["moving_labels"] = (load_image(p).data for p in maps)
+        # The challenge compares voxels, wherever the headers say that they are.
+        labels = [load_image(path) for path in maps]
+        given["fixed_labels"], given["moving_labels"] = (image.data for image in labels)
         given |= {"labels": case.label_list, "hd95": case.hd95}
-    result = evaluate(field.disp, **given)
+        if labels[1].shape != fixed.shape:
+            judged = DisplacementField.between_voxels(field.disp, fixed.grid, labels[1].grid)
+    result = evaluate(judged, **given)
     numbers: dict[str, Any] = {
         "ndv": result["folding"]["ndv_percent"],
         "folded_voxels": result["folding"]["folded_voxels"],
@@ -107,7 +112,8 @@ def _scored(case: Case) -> dict[str, Any]:
         numbers["per_label"] = per_label
     if case.similarity:
         moving = load_image(case.pair.moving, nan_to=0.0)
-        warped = DisplacementField(field.disp, fixed.grid, moving.grid).apply(moving, "linear")
+        transform = DisplacementField.between_voxels(field.disp, fixed.grid, moving.grid)
+        warped = transform.apply(moving, "linear")
         numbers["similarity"] = local_correlation(fixed.data, warped.data, foreground(fixed.data))
     return numbers | _landmark_errors(case, field.disp, fixed.grid)
 
@@ -128,7 +134,8 @@ def _landmark_errors(case: Case, disp: np.ndarray, grid: Grid) -> dict[str, Any]
         common = [name for name in fixed.names if name in moving.names]
         rows = [[points.names.index(name) for name in common] for points in (fixed, moving)]
         points = fixed.vox[rows[0]], grid.world_to_voxel(moving.mm[rows[1]])
-        numbers["tre_points"] = tre_points(disp, *points, spacing=spacing).mean_mm
+        transform = DisplacementField.between_voxels(disp, grid, moving_grid)
+        numbers["tre_points"] = tre_points(transform.disp, *points, spacing=spacing).mean_mm
     return numbers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import time
@@ -19,16 +20,19 @@ from optreg.batch.records import Records, file_hash
 from optreg.config import RegistrationConfig
 from optreg.errors import InputError, OptregError, OutputError
 from optreg.image import Image
-from optreg.io import load_image, write_field
+from optreg.io import load_image, read_field, write_field
 from optreg.io.datasets import ImagePair
 from optreg.io.nifti import read_nifti
 from optreg.metrics.folding import count_folds
 from optreg.submission import field_file
+from optreg.transform import DisplacementField
 
 if TYPE_CHECKING:
     from optreg.result import Registration
 
 __all__ = ["Job", "Task", "done_before", "is_as_asked", "is_as_written", "register_pair"]
+
+_log = logging.getLogger("optreg")
 
 
 @dataclass(frozen=True)
@@ -166,12 +170,12 @@ class Task:
         if self._images is None:
             return
         job, start = self._job, time.time()
-        with self._step(), job.start() as init:
+        with self._step(), job.start() as path:
             result = register(
                 *self._images,
                 config=job.config,
-                init="auto" if init is None else init,
-                refine=init is not None,
+                init="auto" if path is None else self._read_start(path),
+                refine=path is not None,
                 device=job.device,
                 threads=job.threads,
             )
@@ -179,6 +183,14 @@ class Task:
                 raise InputError(f"{job.output}: the field folds; report this pair")
             self._result, self._images = result, None
         self._record["seconds"] = time.time() - start
+
+    def _read_start(self, path: Path) -> DisplacementField | Path:
+        """Field to start from: of a submission, which knows no geometry, as it is written here."""
+        assert self._images is not None
+        fixed, moving = (image.grid for image in self._images)
+        if moving.same_as(fixed):
+            return path
+        return DisplacementField.between_voxels(read_field(path, fixed).disp, fixed, moving)
 
     def write(self) -> dict[str, Any]:
         """Write the field, read it back, and keep the record, which is returned."""
@@ -208,9 +220,16 @@ class Task:
 
 
 def _written(path: Path, result: Registration) -> dict[str, Any]:
-    """Write the field of a result; what the record says of both."""
-    write_field(path, result.disp, result.fixed.grid, overwrite=True)
-    if not np.array_equal(np.moveaxis(read_nifti(path).array, -1, 0), result.disp):
+    """Write the field of a result; what the record says of both.
+
+    Who evaluates a submission reads arrays without their geometry.
+    """
+    fixed, moving = result.fixed.grid, result.moving.grid
+    disp = result.transform.voxels_of(moving)
+    if not moving.same_as(fixed):
+        _log.warning("%s: images are on two grids; the field is from voxels to voxels", path.name)
+    write_field(path, disp, fixed, overwrite=True)
+    if not np.array_equal(np.moveaxis(read_nifti(path).array, -1, 0), disp):
         raise OutputError(f"{path}: does not read back as it was written; check the disk")
     return {
         "message": result.status.value,

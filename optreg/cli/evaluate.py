@@ -6,8 +6,6 @@ import argparse
 import logging
 from typing import Any
 
-import numpy as np
-
 from optreg.cli import evaluate_many
 from optreg.cli.console import (
     example,
@@ -22,6 +20,7 @@ from optreg.cli.inputs import (
     load_grid,
     load_labels,
     on_grid,
+    require_overlap,
     without_geometry,
 )
 from optreg.cli.many import add_judging_options
@@ -94,6 +93,7 @@ def _run_one(args: argparse.Namespace) -> int:
     from optreg.io.files import check_writable, write_atomic
     from optreg.io.tables import json_text
     from optreg.metrics import evaluate
+    from optreg.transform import DisplacementField
 
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
     require_together(
@@ -106,14 +106,17 @@ def _run_one(args: argparse.Namespace) -> int:
     known: Grid | None = next((i.grid for i in (fixed, fixed_labels) if i is not None), None)
     field = read_field(args.field, known)
     grid = field.fixed_grid
-    given: dict[str, Any] = {"spacing": tuple(grid.spacing), "hd95": args.hd95}
+    given: dict[str, Any] = {"hd95": args.hd95}
     if fixed is not None:
         given["fixed_mask"] = fixed.data > 0
     if fixed_labels is not None:
-        given["fixed_labels"] = on_grid(fixed_labels, grid, "the field").data
+        given["fixed_labels"] = on_grid(fixed_labels, grid, "the field")
         moving_labels = load_labels(args.moving_labels)
         assert moving_labels is not None  # the two were required together
-        given["moving_labels"] = on_grid(moving_labels, grid, "the field").data
+        # Images that were aligned first may lie apart; then the field leads from one to the other.
+        if not field.apply(moving_labels, "nearest").data.any():
+            require_overlap(moving_labels, grid, "the field")
+        given["moving_labels"] = moving_labels
     if args.fixed_landmarks:
         if known is None and without_geometry(grid):
             raise ConfigError(f"{args.field}: has no geometry; name the fixed image with --fixed")
@@ -123,10 +126,10 @@ def _run_one(args: argparse.Namespace) -> int:
         )
     if args.inverse:
         given["inverse"] = read_field(args.inverse, known).disp
-    metrics = evaluate(field.disp, **given)
+    metrics = evaluate(field, **given)
     start = {k: v for k, v in given.items() if k != "inverse"} | {"hd95": False}
     has_start = fixed_labels is not None or args.fixed_landmarks
-    before = evaluate(np.zeros_like(field.disp), **start) if has_start else None
+    before = evaluate(DisplacementField.identity(grid), **start) if has_start else None
     if args.output:
         write_atomic(args.output, [json_text(metrics).encode()], args.overwrite)
     if not args.quiet:

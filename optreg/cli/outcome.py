@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from optreg.cli.console import Reporter, print_table
 from optreg.cli.inputs import onto_grid
 from optreg.errors import ConfigError
@@ -65,22 +63,18 @@ def judge(
 ) -> Outcome:
     """Measure a registration, with labels where they are given."""
     from optreg.metrics import evaluate
+    from optreg.transform import DisplacementField
     from optreg.views import collect, foreground
 
     grid = result.fixed.grid
-    common: dict[str, Any] = {
-        "fixed_mask": foreground(result.fixed.data),
-        "spacing": tuple(grid.spacing),
-    }
+    common: dict[str, Any] = {"fixed_mask": foreground(result.fixed.data)}
     if fixed_labels is None or moving_labels is None:
-        metrics = evaluate(result.disp, inverse=result.inverse, **common)
+        metrics = evaluate(result, inverse=result.inverse, **common)
         return Outcome(result, metrics, {}, collect(result))
     fixed_labels = onto_grid(fixed_labels, grid, "the fixed image")
-    # Images that are aligned first may lie apart, and so may the labels of the moving one.
-    still = onto_grid(moving_labels, grid, "the fixed image")
-    both: dict[str, Any] = {"fixed_labels": fixed_labels.data, "moving_labels": still.data}
-    metrics = evaluate(result.disp, inverse=result.inverse, **both, **common)
-    before = evaluate(np.zeros_like(result.disp), **both, **common)
+    common |= {"fixed_labels": fixed_labels, "moving_labels": moving_labels}
+    metrics = evaluate(result, inverse=result.inverse, **common)
+    before = evaluate(DisplacementField.identity(grid, result.moving.grid), **common)
     warped = result.transform.apply(moving_labels, "nearest")
     views = collect(result, fixed_labels, warped)
     return Outcome(result, metrics, before, views, fixed_labels, warped)

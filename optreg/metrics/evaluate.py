@@ -7,22 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from optreg.errors import InputError
+from optreg.errors import GeometryError, InputError
+from optreg.image import Image
+from optreg.kernels.cpu.labels import warp_labels
 from optreg.metrics import _labels, consistency, folding, landmarks, overlap, surface
 from optreg.metrics._validate import as_field, as_mask, as_spacing, same_shape
+from optreg.transform import DisplacementField
+
+_TOLERANCE = 1e-2
+"""Voxels by which label maps may seem to be beside their image: headers are rounded."""
 
 
 def evaluate(
-    disp: np.ndarray,
+    disp: Any,
     *,
-    fixed_labels: np.ndarray | None = None,
-    moving_labels: np.ndarray | None = None,
+    fixed_labels: np.ndarray | Image | None = None,
+    moving_labels: np.ndarray | Image | None = None,
     labels: Sequence[int] | None = None,
     fixed_mask: np.ndarray | None = None,
     inverse: np.ndarray | None = None,
     fixed_landmarks: np.ndarray | None = None,
     moving_landmarks: np.ndarray | None = None,
-    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    spacing: Sequence[float] | None = None,
     hd95: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """Judge a displacement field by whatever is at hand: labels, landmarks, its inverse, itself.
@@ -31,11 +37,12 @@ def evaluate(
 
     Parameters
     ----------
-    disp : ndarray (3, X, Y, Z)
-        Displacement in voxels on the fixed grid, ``warped(x) = moving(x + disp(x))``. A
-        ``Registration`` or ``DisplacementField`` will do.
-    fixed_labels, moving_labels : ndarray (X, Y, Z), optional
-        Label maps of both images on the grid of the field; give both or none.
+    disp : ndarray (3, X, Y, Z), Registration or DisplacementField
+        Displacement in voxels on the fixed grid, ``warped(x) = moving(x + disp(x))``.
+    fixed_labels, moving_labels : Image or ndarray (X, Y, Z), optional
+        Label maps of both images; give both or none. Arrays are on the grids of the images, which
+        are one where `disp` is an array. An Image of moving labels may be on any grid of the
+        moving world if `disp` knows where it is.
     labels : sequence of int, optional
         Labels to judge; all that occur in either map if absent, background 0 included.
     fixed_mask : ndarray (X, Y, Z), optional
@@ -45,8 +52,8 @@ def evaluate(
         Displacement of the inverse in voxels.
     fixed_landmarks, moving_landmarks : ndarray (N, 3) or (X, Y, Z), optional
         Corresponding points in voxels, or label maps with one number per landmark; both or none.
-    spacing : sequence of 3 floats
-        Voxel size in mm.
+    spacing : sequence of 3 floats, optional
+        Voxel size in mm; without, that of the fixed image, or 1 mm where `disp` is an array.
     hd95 : bool
         Whether to compute HD95, the slowest of the metrics, when there are labels.
 
@@ -71,8 +78,12 @@ def evaluate(
     ------
     InputError
         For anything that cannot be used, and for one half of a pair of inputs.
+    GeometryError
+        Fixed labels that are not where the fixed image is.
     """
-    field = as_field(disp)
+    field, transform = as_field(disp), _transform(disp)
+    if spacing is None:
+        spacing = (1.0, 1.0, 1.0) if transform is None else tuple(transform.fixed_grid.spacing)
     spacing_mm = as_spacing(spacing)
     _both_or_none(fixed_labels, moving_labels, "labels")
     _both_or_none(fixed_landmarks, moving_landmarks, "landmarks")
@@ -81,7 +92,8 @@ def evaluate(
     mask = as_mask(fixed_mask, field.shape[1:], "fixed mask")
     result = _regularity(field, mask)
     if fixed_labels is not None:
-        result |= _overlap(field, fixed_labels, moving_labels, labels, spacing_mm, hd95)
+        maps = _label_maps(fixed_labels, moving_labels, field, transform)
+        result |= _overlap(maps, labels, spacing_mm, hd95)
     if fixed_landmarks is not None:
         result["tre"] = _landmarks(field, fixed_landmarks, moving_landmarks, spacing_mm)
     if inverse is not None:
@@ -117,12 +129,39 @@ def _regularity(field: np.ndarray, mask: np.ndarray | None) -> dict[str, dict[st
     }
 
 
-def _overlap(field, fixed_labels, moving_labels, labels, spacing_mm, with_hd95):
-    fixed = _labels.as_label_map(fixed_labels, "fixed labels")
-    moving = _labels.as_label_map(moving_labels, "moving labels")
-    for array, name in ((fixed, "fixed labels"), (moving, "moving labels")):
-        same_shape(array, name, field.shape[1:], "displacement field")
-    warped = overlap.warp_label_map(moving, field)
+def _transform(disp: Any) -> DisplacementField | None:
+    """Where both images are, of what knows that."""
+    transform = getattr(disp, "transform", disp)
+    return transform if isinstance(transform, DisplacementField) else None
+
+
+def _label_maps(
+    fixed_labels: Any,
+    moving_labels: Any,
+    field: np.ndarray,
+    transform: DisplacementField | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both label maps, and the moving one warped: sampled once, where it is."""
+    shape, of = field.shape[1:], "displacement field"
+    if transform is not None:
+        grid = transform.source_grid
+        if isinstance(moving_labels, Image) and not moving_labels.grid.same_as(grid, _TOLERANCE):
+            grid = moving_labels.grid
+        field, shape, of = transform.voxels_of(grid), grid.shape, "image that the field leads to"
+        where = transform.fixed_grid
+        if isinstance(fixed_labels, Image) and not fixed_labels.grid.same_as(where, _TOLERANCE):
+            raise GeometryError(f"{fixed_labels.name or 'fixed labels'}: not on the fixed grid")
+    fixed, moving = (
+        _labels.as_label_map(labels.data if isinstance(labels, Image) else labels, name)
+        for labels, name in ((fixed_labels, "fixed labels"), (moving_labels, "moving labels"))
+    )
+    same_shape(fixed, "fixed labels", field.shape[1:], "displacement field")
+    same_shape(moving, "moving labels", shape, of)
+    return fixed, moving, warp_labels(moving, field)
+
+
+def _overlap(maps, labels, spacing_mm, with_hd95):
+    fixed, moving, warped = maps
     scores = overlap.dice(fixed, warped, labels=labels, moving_labels=moving)
     skipped = [label for label, value in scores.items() if np.isnan(value)]
     result: dict[str, dict[str, Any]] = {

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optreg import kernels
 from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
+from optreg.kernels import get_backend
 from optreg.transform.itk import (
     LPS,
     lps_geometry,
@@ -75,6 +75,11 @@ class DisplacementField:
             count = int((~np.isfinite(disp)).sum())
             raise InputError(f"displacement field holds {count} NaN or infinite values")
         object.__setattr__(self, "disp", disp)
+
+    def __repr__(self) -> str:
+        longest = float(np.sqrt(np.square(self.to_mm()).sum(axis=0)).max())
+        shape = "x".join(map(str, self.fixed_grid.shape))
+        return f"DisplacementField({shape} voxels, up to {longest:.2f} mm)"
 
     @classmethod
     def identity(cls, fixed_grid: Grid, moving_grid: Grid | None = None) -> DisplacementField:
@@ -154,7 +159,7 @@ class DisplacementField:
         ``a.compose(b).apply(image)`` is ``b.apply(a.apply(image))`` with one interpolation instead
         of two. The grids may differ; the two are joined in the world.
         """
-        cpu = kernels.get_backend("cpu").kernels
+        cpu = get_backend("cpu").kernels
         if self.fixed_grid.same_as(other.fixed_grid):
             joined = cpu.compose(thickened(self.disp), other.disp)
             return DisplacementField(joined, other.fixed_grid, self.moving_grid)
@@ -185,13 +190,13 @@ class DisplacementField:
         if initial is not None and not initial.fixed_grid.same_as(self.fixed_grid):
             raise GeometryError("initial inverse is on another grid; use resample_to first")
         start = None if initial is None else thickened(initial.disp)
-        cpu = kernels.get_backend("cpu").kernels
+        cpu = get_backend("cpu").kernels
         inverse = cpu.invert(thickened(self.disp), initial=start, **settings)
         return DisplacementField(self._on_grid(inverse), self.fixed_grid)
 
     def jacobian(self) -> NDArray[np.float32]:
         """(X, Y, Z) local change of volume: central-difference determinant, 1 where none."""
-        cpu = kernels.get_backend("cpu").kernels
+        cpu = get_backend("cpu").kernels
         return self._on_grid(cpu.jacobian_determinant(thickened(self.disp)))
 
     def _on_grid(self, volume: NDArray[Any]) -> NDArray[Any]:
@@ -245,6 +250,36 @@ class DisplacementField:
         vectors = sitk.GetArrayFromImage(image).transpose(3, 2, 1, 0) * LPS[:, None, None, None]
         return cls.from_mm(vectors, Grid(image.GetSize(), affine), moving_grid)
 
+    def voxels_of(self, grid: Grid) -> NDArray[np.float32]:
+        """Displacements (3, X, Y, Z) from voxels of the fixed grid to voxels of another one.
+
+        With those of the grid of the moving image, an array is sampled without its geometry,
+        ``moving[x + disp(x)]``, as the evaluation of the Learn2Reg challenges does it. See
+        `between_voxels` for the way back.
+        """
+        if grid.same_as(self.fixed_grid):
+            return self.disp
+        return map_field(self.fixed_grid.matrix_to(grid), self.disp)
+
+    @classmethod
+    def between_voxels(
+        cls, disp: NDArray[Any], fixed_grid: Grid, moving_grid: Grid
+    ) -> DisplacementField:
+        """Field of displacements from voxels of the fixed to voxels of the moving image.
+
+        Parameters
+        ----------
+        disp : (3, X, Y, Z) ndarray
+            As `voxels_of` the moving grid gives them.
+        fixed_grid, moving_grid : Grid
+        """
+        field = cls(disp, fixed_grid, moving_grid)
+        if moving_grid.same_as(fixed_grid):
+            return field
+        return cls(
+            map_field(moving_grid.matrix_to(fixed_grid), field.disp), fixed_grid, moving_grid
+        )
+
     def _points_to_world(self, points_vox: ArrayLike) -> NDArray[np.float64]:
         points = np.asarray(points_vox, float)
         if points.ndim != 2 or points.shape[1] != 3:
@@ -254,10 +289,8 @@ class DisplacementField:
     def _sample(
         self, data: NDArray[Any], grid: Grid, interpolation: Interpolation, fill: float | None
     ) -> NDArray[Any]:
-        disp = self.disp
-        if not grid.same_as(self.fixed_grid):
-            disp = map_field(self.fixed_grid.matrix_to(grid), disp)
-        cpu = kernels.get_backend("cpu").kernels
+        disp = self.voxels_of(grid)
+        cpu = get_backend("cpu").kernels
         if interpolation == "linear":
             out = cpu.warp(thickened(_plain(data).astype(np.float32, copy=False)), disp)
         elif interpolation == "nearest":

@@ -5,9 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from optreg import metrics
-from optreg.errors import InputError
+from optreg.errors import GeometryError, InputError
+from optreg.grid import Grid
+from optreg.image import Image
+from optreg.transform import DisplacementField
 
 
 @pytest.fixture
@@ -103,3 +108,47 @@ def test_halves_of_pairs_and_mixtures_are_refused(scene):
     ]:
         with pytest.raises(InputError, match=message):
             metrics.evaluate(disp, **arguments)
+
+
+@pytest.fixture
+def apart(scene):
+    """A field between images on different grids, and their label maps."""
+    disp, fixed_labels, moving = scene
+    turn = Rotation.from_euler("xyz", [0.1, -0.2, 0.3]).as_matrix()
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([turn * [1.2, 0.9, 1.0], [4.0, 1.0, -2.0]])
+    fixed_grid = Grid(disp.shape[1:], np.diag([1.0, 1.5, 2.0, 1.0]))
+    moving_grid = Grid((20, 22, 24), affine)
+    moving_labels = np.zeros(moving_grid.shape, np.int32)
+    moving_labels[2:15, 4:18, 6:20] = np.random.default_rng(1).integers(1, 4, (13, 14, 14))
+    field = DisplacementField(disp, fixed_grid, moving_grid)
+    return field, Image(fixed_labels, fixed_grid), Image(moving_labels, moving_grid)
+
+
+def test_labels_are_sampled_once_where_they_are(apart):
+    field, fixed, moving = apart
+    index = np.indices(fixed.grid.shape).reshape(3, -1).T
+    there = field.fixed_grid.voxel_to_world(index + field.disp.reshape(3, -1).T)
+    positions = moving.grid.world_to_voxel(there).T
+    inside = (positions >= 0) & (positions <= np.array(moving.grid.shape)[:, None] - 1)
+    warped = ndimage.map_coordinates(moving.data, positions, order=0) * inside.all(axis=0)
+    warped = warped.reshape(fixed.grid.shape)
+    expected = metrics.dice(fixed.data, warped, moving_labels=moving.data)
+    distance = metrics.hd95(
+        fixed.data, warped, moving_labels=moving.data, spacing=tuple(fixed.grid.spacing)
+    )
+    assert 0 < expected[1] < 1
+    for one in (fixed, fixed.data):
+        for other in (moving, moving.data):
+            found = metrics.evaluate(field, fixed_labels=one, moving_labels=other)
+            np.testing.assert_equal(found["dice"]["per_label"], expected)
+            np.testing.assert_equal(found["hd95"]["per_label_mm"], distance)
+
+
+def test_labels_elsewhere_than_their_images(apart):
+    field, fixed, moving = apart
+    beside = Grid(fixed.grid.shape, fixed.grid.affine + 3 * np.eye(4, k=3))
+    with pytest.raises(GeometryError, match="not on the fixed grid"):
+        metrics.evaluate(field, fixed_labels=Image(fixed.data, beside), moving_labels=moving)
+    with pytest.raises(InputError, match="moving labels"):
+        metrics.evaluate(field, fixed_labels=fixed, moving_labels=moving.data[1:])

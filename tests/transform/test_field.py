@@ -309,3 +309,26 @@ def test_complex_volumes(field, blobs, how):
 def test_unknown_interpolation(field, blobs):
     with pytest.raises(ConfigError, match="'cubic' does not exist; use linear, nearest or label"):
         field.apply(blobs, "cubic")
+
+
+def test_voxels_of_another_grid_and_back(oblique_grid):
+    disp = np.random.default_rng(2).normal(0, 2, (3, *oblique_grid.shape)).astype(np.float32)
+    turned = oblique_grid.affine[:, [1, 2, 0, 3]] @ np.diag([-1.5, 0.7, 1.0, 1.0])
+    moving_grid = Grid((9, 30, 21), turned)
+    field = DisplacementField(disp, oblique_grid, moving_grid)
+    between = field.voxels_of(moving_grid)
+    index = np.indices(oblique_grid.shape)
+    points = (index + disp).reshape(3, -1).T
+    expected = moving_grid.world_to_voxel(oblique_grid.voxel_to_world(points)).T
+    np.testing.assert_allclose((index + between).reshape(3, -1), expected, atol=1e-4)
+    back = DisplacementField.between_voxels(between, oblique_grid, moving_grid)
+    np.testing.assert_allclose(back.disp, disp, atol=1e-4)
+    assert back.source_grid is moving_grid
+    assert field.voxels_of(oblique_grid) is field.disp
+
+
+def test_representation_is_short(oblique_grid):
+    field = DisplacementField.identity(oblique_grid)
+    field.disp[0, 3, 4, 5] = 2.0
+    spacing = oblique_grid.spacing[0]
+    assert repr(field) == f"DisplacementField(18x23x20 voxels, up to {2 * spacing:.2f} mm)"
