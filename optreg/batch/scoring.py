@@ -15,6 +15,7 @@ from optreg.grid import Grid
 from optreg.intensities import foreground
 from optreg.io import load_image, read_field, read_landmarks
 from optreg.io.datasets import IMAGE_ENDINGS, ImagePair, image_stem
+from optreg.io.landmarks import match_landmarks
 from optreg.metrics import evaluate, local_correlation, tre_labels, tre_points
 from optreg.submission import field_file
 from optreg.transform import DisplacementField
@@ -131,9 +132,8 @@ def _landmark_errors(case: Case, disp: np.ndarray, grid: Grid) -> dict[str, Any]
         fixed, moving = (
             read_landmarks(p, g) for p, g in zip(tables, (grid, moving_grid), strict=True)
         )
-        common = [name for name in fixed.names if name in moving.names]
-        rows = [[points.names.index(name) for name in common] for points in (fixed, moving)]
-        points = fixed.vox[rows[0]], grid.world_to_voxel(moving.mm[rows[1]])
+        rows, counterparts = match_landmarks(fixed, moving, tables[1])
+        points = fixed.vox[rows], grid.world_to_voxel(moving.mm[counterparts])
         transform = DisplacementField.between_voxels(disp, grid, moving_grid)
         numbers["tre_points"] = tre_points(transform.disp, *points, spacing=spacing).mean_mm
     return numbers

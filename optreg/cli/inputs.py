@@ -198,10 +198,10 @@ def landmark_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks of both images in voxels of `grid`: two files of points, or two label maps.
 
-    Points are matched by name where both have the same names, else row by row.
+    For which points belong together see `optreg.io.landmarks.match_landmarks`.
     """
     from optreg.io import read_landmarks
-    from optreg.io.landmarks import is_point_file
+    from optreg.io.landmarks import is_point_file, match_landmarks
 
     if not is_point_file(fixed_path) and not is_point_file(moving_path):
         maps = [load_labels(path) for path in (fixed_path, moving_path)]
@@ -211,13 +211,5 @@ def landmark_pair(
         raise InputError(f"{moving_path}: points and a label map; give two of a kind")
     first = read_landmarks(fixed_path, grid)
     second = read_landmarks(moving_path, moving_grid or grid)
-    moving_vox = grid.world_to_voxel(second.mm)
-    if len(first.names) == len(set(first.names)) and set(first.names) == set(second.names):
-        order = [second.names.index(name) for name in first.names]
-        return first.vox, moving_vox[order]
-    if len(first.names) != len(second.names):
-        raise InputError(
-            f"{moving_path}: {len(second.names)} landmarks, {fixed_path} has {len(first.names)}; "
-            "each needs its counterpart"
-        )
-    return first.vox, moving_vox
+    rows, counterparts = match_landmarks(first, second, moving_path)
+    return first.vox[rows], grid.world_to_voxel(second.mm[counterparts])

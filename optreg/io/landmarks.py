@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,9 @@ from optreg.io.files import PathLike, check_readable, write_atomic
 from optreg.io.points_csv import MM, VOX, PointTable, csv_of, read_csv
 from optreg.io.points_slicer import fcsv_of, markups_of, read_fcsv, read_markups
 
-__all__ = ["Landmarks", "is_point_file", "read_landmarks", "write_landmarks"]
+__all__ = ["Landmarks", "is_point_file", "match_landmarks", "read_landmarks", "write_landmarks"]
+
+_log = logging.getLogger("optreg")
 
 _LARGEST_DISAGREEMENT_MM = 0.1
 
@@ -88,6 +91,41 @@ def read_landmarks(path: PathLike, grid: Grid | None = None) -> Landmarks:
             f"{path}: columns {', '.join((*VOX, *MM))} are needed without an image; name the image"
         )
     return Landmarks(names, vox, mm)
+
+
+def match_landmarks(
+    fixed: Landmarks, moving: Landmarks, path: PathLike
+) -> tuple[list[int], list[int]]:
+    """Rows of the landmarks of two images that belong together.
+
+    By name, where names occur once and some of them in both; those of one image alone are left out
+    with a warning. Else, and where the names are but the numbers of the rows, row by row.
+
+    Parameters
+    ----------
+    fixed, moving : Landmarks
+    path : path
+        What messages call the second.
+
+    Raises
+    ------
+    InputError
+        They are not equally many.
+    """
+    count = len(fixed.names)
+    if count != len(moving.names):
+        raise InputError(
+            f"{path}: {len(moving.names)} landmarks, the fixed image has {count}; each needs its "
+            "counterpart"
+        )
+    unique = len({*fixed.names}) == len({*moving.names}) == count
+    common = [name for name in fixed.names if name in set(moving.names)]
+    if not (unique and common):
+        return list(range(count)), list(range(count))
+    alone = sorted({*fixed.names} ^ {*moving.names})
+    if alone:
+        _log.warning("%s: left out, for want of a counterpart: %s", path, ", ".join(alone))
+    return [fixed.names.index(n) for n in common], [moving.names.index(n) for n in common]
 
 
 def write_landmarks(path: PathLike, landmarks: Landmarks, *, overwrite: bool = False) -> Path:
