@@ -161,6 +161,19 @@ class Comparison:
         }
 
     @cached_property
+    def judged_by_other_labels(self) -> tuple[str, ...]:
+        """Methods whose Dice is of other labels than that of the reference, for some pair."""
+        reference = self.methods[0].labels
+
+        def differs(pair: str, labels: Mapping[str, Mapping[int, float]]) -> bool:
+            both = reference.get(pair), labels.get(pair)
+            return all(both) and set(both[0] or ()) != set(both[1] or ())
+
+        return tuple(
+            m.name for m in self.methods[1:] if any(differs(p, m.labels) for p in self.pairs)
+        )
+
+    @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Metrics that every method has for one case at least."""
         return tuple(m for m in METRICS if self.cases_of(m))

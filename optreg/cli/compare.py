@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from optreg.compare import Comparison, Method
 
 __all__ = ["add_parser", "run"]
+
+_log = logging.getLogger("optreg")
 
 _WRITTEN = ("comparison.html", "table.csv", "table.tex")
 
@@ -68,6 +71,9 @@ def run(args: argparse.Namespace) -> int:
         check_writable(folder / name, args.overwrite)
     methods, all_judged = _scores(args, folder)
     found = Comparison(methods)
+    for name in found.judged_by_other_labels:
+        what = f"{name}: judged by other labels than {methods[0].name}"
+        _log.warning("%s, so that they cannot be compared; evaluate both alike", what)
     texts = report.page(found, args.title), report.csv_table(found), report.latex_table(found)
     for name, text in zip(_WRITTEN, texts, strict=True):
         write_atomic(folder / name, [text.encode()], args.overwrite)

@@ -119,6 +119,9 @@ def _notes(comparison: Comparison) -> str:
     if comparison.lacking:
         missing = ", ".join(f"{name} ({count})" for name, count in comparison.lacking.items())
         notes.append(f"Left out are pairs of which a method has no values: {missing}.")
+    if comparison.judged_by_other_labels:
+        others = ", ".join(comparison.judged_by_other_labels)
+        notes.append(f"Judged by other labels than {comparison.methods[0].name}: {others}.")
     if comparison.infinite:
         notes.append(
             "inf: the field removed a structure altogether. One such pair makes the mean infinite, "

@@ -1,6 +1,7 @@
 """``optreg compare`` on fields: what cannot be judged is said, what is equal can be drawn."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -105,3 +106,22 @@ def test_equal_fields_show_the_middle_whatever_the_name(folder, tmp_path, monkey
     same = {"m$_$": folder / "fields", "n$_$": folder / "fields"}
     assert compare(folder, tmp_path / "c", "--labels", folder / "labels", **same) == 0
     assert len(drawn) == 3 * 5 and all(index == middle > 0 for index, middle in drawn)
+
+
+def test_scores_of_other_labels_are_not_compared_in_silence(folder, tmp_path, capsys):
+    """Equal fields, judged by all labels and by those of a configuration."""
+    pair = {"fixed": "X_0001_0000.nii.gz", "moving": "X_0000_0000.nii.gz"}
+    dice = {"metric": "dice", "name": "DSC", "labels": [1, 2]}
+    content = {"eval_pairs": [pair], "evaluation_methods": [dice]}
+    (folder / "d.json").write_text(json.dumps(content))
+    argv = ["evaluate", "--fields", folder / "fields", "--labels", folder / "labels", "--quiet"]
+    for name, dataset in (("all", folder / "pairs.csv"), ("two", folder / "d.json")):
+        command = [*argv, "--dataset", dataset, "--output", tmp_path / name]
+        assert cli.main([str(a) for a in command]) == 0
+    for second in ("two", "all"):
+        command = ["compare", f"a={tmp_path / 'all'}", f"b={tmp_path / second}"]
+        command += ["--output", tmp_path / f"with-{second}"]
+        assert cli.main([str(a) for a in command]) == 0
+        warned = "b: judged by other labels than a" in capsys.readouterr().err
+        noted = "by other labels" in (tmp_path / f"with-{second}/comparison.html").read_text()
+        assert warned == noted == (second == "two")
