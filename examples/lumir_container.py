@@ -50,9 +50,15 @@ def main() -> int:
 
 
 def _use_caches(scratch: Path) -> None:
-    """Give libraries a folder for what they keep; compiled code that came along is used."""
+    """Give libraries a folder for what they keep; compiled code that came along is used.
+
+    Only HOME must be set. Libraries find a place below it where nothing else is said, and optreg
+    looks for compiled code beside its own first.
+    """
     for name in _CACHES:
         folder = os.environ.get(name)
+        if folder is None and name != "HOME":
+            continue
         if folder and os.path.isdir(folder) and os.access(folder, os.W_OK):
             continue
         place = scratch / name.lower()

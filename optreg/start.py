@@ -73,7 +73,7 @@ def find_start(inputs: Inputs, similarity: str, backend: Backend) -> Displacemen
         path = Path(init)
         if not path.exists():
             raise InputError(f"{path}: no such file, and none of {', '.join(affine.MODELS)}")
-        field = read_field(path, grid)
+        field = read_field(path, grid, inputs.moving[0].grid)
     else:
         field = DisplacementField(np.asarray(init), grid)
     if not field.fixed_grid.same_as(grid):

@@ -157,7 +157,11 @@ def field_file(source: Path, name: str) -> Iterator[Path]:
         if name not in members:
             raise InputError(f"{source}: holds no {name}")
         with _unpacked(archive, members[name]) as path:
-            yield path
+            try:
+                yield path
+            except InputError as error:
+                # The file that was unpacked is gone when this is read.
+                raise type(error)(str(error).replace(str(path), f"{source}: {name}")) from error
 
 
 @contextmanager
@@ -208,7 +212,8 @@ def _members(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], list
         path = PurePosixPath(info.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in info.filename:
             findings.append(f"{info.filename}: leads out of the archive")
-        elif _is_folder(info) or path.parts[:1] == ("__MACOSX",) or path.name.startswith("._"):
+        # Hidden files, which file managers leave behind, are no part of a folder either.
+        elif _is_folder(info) or any(part.startswith((".", "__MACOSX")) for part in path.parts):
             continue
         elif (info.external_attr >> 16) & 0o170000 == 0o120000:
             findings.append(f"{info.filename}: is a link")

@@ -14,6 +14,7 @@ import optreg.start
 from optreg.affine import align, fit_linear
 from optreg.errors import GeometryError
 from optreg.inputs import read_inputs
+from optreg.io.fields import write_transform
 from optreg.kernels import get_backend
 from optreg.result import Status
 from optreg.transform import Affine
@@ -145,6 +146,19 @@ def test_worlds_that_do_not_meet_are_not_brought_together(images):
     far[0, 3] += 500
     with pytest.raises(GeometryError, match="fields of view do not overlap"):
         start_of(fixed, optreg.Image(moving.data, optreg.Grid(SHAPE, far)), "auto")
+
+
+@pytest.mark.parametrize("format", ["l2r", "itk", "fsl"])
+def test_file_of_any_format_is_the_same_start(pair, format, tmp_path):
+    # The moving image is mirrored, turned and cut; a warp of FSL is in its voxels.
+    mirrored = MOTION @ np.diag([-1.0, 1.2, 0.9, 1])
+    fixed = optreg.Image(pair[0], optreg.Grid.identity(SHAPE), "fixed")
+    moving = optreg.Image(pair[1][4:], optreg.Grid(pair[1][4:].shape, mirrored), "moving")
+    field = optreg.DisplacementField(pair[2], fixed.grid, moving.grid)
+    path = write_transform(tmp_path / "f.nii.gz", field, format=format)
+    found = start_of(fixed, moving, path)
+    assert found.fixed_grid.same_as(fixed.grid)
+    np.testing.assert_allclose(found.disp, pair[2], atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["affine", "field"])

@@ -14,7 +14,13 @@ from optreg.errors import InputError, OutputError
 from optreg.grid import Grid
 from optreg.io import read_field, save_image, write_field
 from optreg.io.datasets import read_dataset
-from optreg.submission import check_submission, fill_with_zeros, pack, require_fields
+from optreg.submission import (
+    check_submission,
+    field_file,
+    fill_with_zeros,
+    pack,
+    require_fields,
+)
 
 SHAPE = (10, 11, 12)
 NAMES = [f"disp_000{i}_000{i + 1}.nii.gz" for i in range(1, 6)]
@@ -109,16 +115,21 @@ def spoil(folder, smooth_disp):
 @pytest.mark.parametrize("zipped", [False, True])
 def test_all_that_is_wrong_is_found_at_once(dataset, folder, tmp_path, smooth_disp, zipped):
     expected = spoil(folder, smooth_disp)
+    (folder / ".DS_Store").write_bytes(b"x")
     source = folder
     if zipped:
         source = tmp_path / "bad.zip"
         with zipfile.ZipFile(source, "w") as archive:
-            for path in sorted(folder.iterdir()):
+            for path in sorted(folder.glob("disp_*")):
                 archive.write(path, f"mine/{path.name}")
             archive.writestr("../../evil.nii.gz", b"x")
             archive.writestr("top.txt", b"x")
             archive.writestr("other/notes.txt", b"x")
             archive.writestr("__MACOSX/mine/._x", b"x")
+            archive.writestr("mine/.DS_Store", b"x")
+            archive.writestr("mine/.notes/x", b"x")
+            archive.writestr(".DS_Store", b"x")
+            archive.writestr("third/.DS_Store", b"x")
             link = zipfile.ZipInfo("mine/link.nii.gz")
             link.external_attr = (stat.S_IFLNK | 0o777) << 16
             archive.writestr(link, "/etc/passwd")
@@ -205,3 +216,14 @@ def test_entries_without_a_name(dataset, folder, tmp_path, name):
     found = check_submission(tmp_path / "a.zip", dataset)
     assert found == [f"{name}: is not in the one folder of the archive"]
     require_fields(tmp_path / "a.zip", dataset)
+
+
+def test_errors_name_the_zip_and_the_field_in_it(folder, tmp_path):
+    name = NAMES[0]
+    (folder / name).write_bytes(b"no image")
+    zipped = tmp_path / "s.zip"
+    pack(folder, [name], zipped)
+    with pytest.raises(InputError) as caught, field_file(zipped, name) as path:
+        read_field(path)
+    assert str(caught.value).startswith(f"{zipped}: {name}: ")
+    assert str(path) not in str(caught.value)

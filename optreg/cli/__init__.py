@@ -7,44 +7,32 @@ and an exit code: 0 done, 2 usage or configuration, 3 bad input, 4 device, 5 som
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from optreg.cli import (
-    apply,
-    check_submission,
-    compare,
-    console,
-    convert,
-    demo,
-    evaluate,
-    info,
-    jacobian,
-    propagate,
-    refine,
-    register,
-    submit,
-)
-from optreg.errors import OptregError, OutputError
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
+# Names only: the modules, and NumPy with them, take a while to import, and `main` does that where
+# an interrupt is caught.
 COMMANDS = (
-    demo,
-    register,
-    apply,
-    convert,
-    jacobian,
-    propagate,
-    evaluate,
-    submit,
-    refine,
-    check_submission,
-    compare,
-    info,
+    "demo",
+    "register",
+    "apply",
+    "convert",
+    "jacobian",
+    "propagate",
+    "evaluate",
+    "submit",
+    "refine",
+    "check_submission",
+    "compare",
+    "info",
 )
 _DEVICE, _INTERRUPTED = 4, 130
 
@@ -57,13 +45,21 @@ Start with 'optreg demo': it needs no data and shows what comes out.
 
 def make_parser() -> argparse.ArgumentParser:
     """Parser of the whole command line."""
+    import argparse
+    from importlib import import_module
+
+    from optreg import __version__
+    from optreg.cli import console
+
     parser = argparse.ArgumentParser(
         prog="optreg",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"optreg {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in COMMANDS:
+    for name in COMMANDS:
+        module = import_module(f"optreg.cli.{name}")
         command = module.add_parser(commands)
         console.add_options(command)
         command.set_defaults(run=module.run)
@@ -78,7 +74,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Arguments after the program's name; those of the process if absent.
     """
-    args = make_parser().parse_args(argv)
+    args = None
+    try:
+        args = make_parser().parse_args(argv)
+        return _run(args)
+    except KeyboardInterrupt:
+        return _failed(args, "interrupted; nothing half-written was left", _INTERRUPTED)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run the command of `args`; what goes wrong becomes a line and an exit code."""
+    from optreg.cli import console
+    from optreg.errors import OptregError, OutputError
+
     console.start_logging(args)
     try:
         with console.interruptible():
@@ -87,8 +95,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except OptregError as err:
         return _failed(args, str(err), err.exit_code)
-    except KeyboardInterrupt:
-        return _failed(args, "interrupted; nothing half-written was left", _INTERRUPTED)
     except MemoryError as err:
         what = str(err) or "out of memory"
         return _failed(args, f"{what}; use smaller images or a machine with more memory", _DEVICE)
@@ -112,8 +118,10 @@ def _give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _failed(args: argparse.Namespace, message: str, code: int) -> int:
-    if args.debug:
+def _failed(args: argparse.Namespace | None, message: str, code: int) -> int:
+    from optreg.errors import OptregError
+
+    if args is not None and args.debug:
         import traceback
 
         traceback.print_exc()

@@ -34,6 +34,7 @@ _FORMATS = {
     "ras": "4x4 matrix from fixed to moving RAS mm, text",
 }
 _NAMES = tuple(filter(None, _FORMATS))
+_MATRICES = ("flirt", "ras")
 # Endings that say all there is to know of the format to write.
 _FORMAT_OF_ENDING = {
     ".npz": "npz", ".mha": "itk", ".nrrd": "itk", ".h5": "itk", ".tfm": "itk",
@@ -147,9 +148,17 @@ def _write(
 
     write_transform(args.output, result, fixed, moving, format=target, overwrite=args.overwrite)
     if not args.quiet:
-        what = "affine" if isinstance(result, Affine) else f"field of {grid_text(fixed)}"
+        stays = isinstance(result, Affine) and _holds_affine(args.output, target)
+        what = "affine" if stays else f"field of {grid_text(fixed)}"
         print(f"{args.output}: {what}, format {target}")
     return 0
+
+
+def _holds_affine(output: str, target: str) -> bool:
+    """Whether an affine is written as such, not as a field."""
+    from optreg.io.formats import itk
+
+    return target in _MATRICES or (target == "itk" and output.lower().endswith(itk.AFFINES))
 
 
 def _points(args: argparse.Namespace, fixed: Grid) -> int:

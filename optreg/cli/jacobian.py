@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.table and not args.labels:
         raise ConfigError("--table is of labels; name their image with --labels")
+    if args.table and os.path.realpath(args.table) == os.path.realpath(args.output):
+        raise ConfigError(f"{args.table}: is both --output and --table; name two files")
     for path in filter(None, (args.output, args.table)):
         check_writable(path, args.overwrite)
     grid, labels = load_grid(args.fixed), load_labels(args.labels)

@@ -144,6 +144,16 @@ def test_affines_stay_affines(place, tmp_path, succeeds, format, name, inverse):
     np.testing.assert_allclose(again.matrix, wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize(("format", "name"), OUTPUTS)
+def test_affine_that_becomes_a_field_is_called_one(place, tmp_path, succeeds, format, name):
+    given = {"field": place / "turn.mat", "fixed": place / "fixed.nii"}
+    said = succeeds("convert", **given, to=format, output=tmp_path / name).out
+    grid = load_image(place / "fixed.nii").grid
+    written = read_transform(tmp_path / name, grid, grid, format=format)
+    what = "affine" if isinstance(written, Affine) else "field of 40 x 48 x 44 voxels"
+    assert said.startswith(f"{tmp_path / name}: {what}")
+
+
 def test_same_format_gives_the_same_numbers(files, tmp_path, succeeds):
     given = {"field": files / "disp.nii.gz", "fixed": files / "fixed.nii.gz"}
     succeeds("convert", **given, to="l2r", output=tmp_path / "o.nii.gz")
@@ -229,7 +239,7 @@ def test_damaged_file_ends_in_one_line(place, tmp_path):
 
 
 def test_help_names_every_format():
-    assert set(convert._NAMES) == set(FORMATS)
+    assert set(convert._NAMES) == set(FORMATS) > set(convert._MATRICES)
 
 
 def test_field_of_another_grid_lands_on_that_of_the_fixed_image(

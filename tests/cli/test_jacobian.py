@@ -112,6 +112,7 @@ def test_field_on_another_grid_is_judged_on_that_of_the_fixed_image(
     ("code", "more", "what"),
     [
         (2, {"table": "v.csv"}, "name their image with --labels"),
+        (2, {"labels": "seg.nii.gz", "table": "./j.nii.gz"}, "is both --output and --table"),
         (3, {"field": "missing.nii"}, "no such file"),
         (3, {"labels": "missing.nii"}, "no such file"),
         (3, {"output": "mine.nii.gz"}, "exists already"),
@@ -131,3 +132,12 @@ def test_labels_from_elsewhere_leave_no_map(files, elsewhere, tmp_path, fails):
     error = fails(3, "jacobian", **given, labels=elsewhere, output=tmp_path / "j.nii.gz")
     assert "lies outside of" in error
     assert os.listdir(tmp_path) == [elsewhere.name]
+
+
+def test_map_and_table_through_a_link_are_two_files(files, tmp_path, fails):
+    (tmp_path / "j.nii.gz").write_text("mine")
+    (tmp_path / "v.csv").symlink_to(tmp_path / "j.nii.gz")
+    given = {"field": files / "disp.nii.gz", "fixed": files / "fixed.nii.gz"}
+    given |= {"labels": files / "fixed_seg.nii.gz", "table": tmp_path / "v.csv"}
+    fails(2, "jacobian", "--overwrite", **given, output=tmp_path / "j.nii.gz")
+    assert (tmp_path / "j.nii.gz").read_text() == "mine"

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+import optreg
 from optreg import cli
 
-COMMANDS = sorted(command.__name__.rpartition(".")[2].replace("_", "-") for command in cli.COMMANDS)
+COMMANDS = sorted(name.replace("_", "-") for name in cli.COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -91,3 +92,37 @@ def test_debug_shows_where_it_happened(tmp_path, capsys):
     assert cli.main(["info", str(tmp_path / "none.nii"), "--debug"]) == 3
     error = capsys.readouterr().err
     assert "Traceback" in error and error.splitlines()[-1].startswith("error: ")
+
+
+def test_version_is_told(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"optreg {optreg.__version__}\n"
+
+
+SCRIPT = "import sys; from optreg.cli import main; sys.exit(main())"  # as installers write it
+INTERRUPT = "import signal; signal.raise_signal(signal.SIGINT)"
+
+
+@pytest.mark.parametrize("start", [("-m", "optreg"), ("-c", SCRIPT)], ids=["module", "script"])
+def test_interrupt_while_libraries_are_imported(start, child_environment, tmp_path):
+    # Python imports this before anything else: an interrupt at the first import of NumPy.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Finder:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        if name == 'numpy': {INTERRUPT}\n"
+        "sys.meta_path.insert(0, Finder)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), child_environment["PYTHONPATH"]])
+    done = subprocess.run(
+        [sys.executable, *start, "info"],
+        capture_output=True,
+        text=True,
+        env=child_environment | {"PYTHONPATH": path},
+    )
+    assert done.stderr == "error: interrupted; nothing half-written was left\n"
+    assert done.returncode == 130 and done.stdout == ""

@@ -82,11 +82,17 @@ def test_runs_as_any_user_without_home_or_network(mounts):
 
 
 @pytest.fixture
-def entry(mounts, monkeypatch):
-    """The script's `main`, in this process, with the options that it would be given."""
+def script():
+    """The script as a module."""
     spec = importlib.util.spec_from_file_location("lumir_container", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def entry(script, mounts, monkeypatch):
+    """The script's `main`, in this process, with the options that it would be given."""
     monkeypatch.setattr(script, "_CACHES", ())
     command = [str(SCRIPT), "--input", str(mounts / "input"), "--preset", "fast"]
     command += ["--dataset", str(mounts / "dataset.json"), "--output", str(mounts / "output")]
@@ -110,3 +116,24 @@ def test_goes_on_after_an_interrupt(mounts, entry, monkeypatch):
     assert len(registered) == 3  # the first pair once, the damaged one twice
     written = sorted(p.name for p in (mounts / "output").iterdir())
     assert written == ["disp_0001_0000.nii.gz", "disp_0002_0000.nii.gz"]
+
+
+def test_compiled_code_is_looked_for_where_optreg_keeps_it(script, tmp_path, monkeypatch):
+    scratch, home, kept = (tmp_path / name for name in ("scratch", "home", "kept"))
+    for folder in (scratch, home):
+        folder.mkdir()
+    given = {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path / "none")}
+    monkeypatch.setattr(os, "environ", dict(given))
+    script._use_caches(scratch)
+    assert os.environ == {"HOME": str(home), "MPLCONFIGDIR": str(scratch / "mplconfigdir")}
+
+    # Where there is no home, and where the folder of the compiled code takes nothing more.
+    kept.mkdir()
+    (kept / "code").write_text("compiled")
+    given = {"HOME": "/nonexistent", "NUMBA_CACHE_DIR": str(kept)}
+    monkeypatch.setattr(os, "environ", dict(given))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(kept))
+    script._use_caches(scratch)
+    place = scratch / "numba_cache_dir"
+    assert os.environ == {"HOME": str(scratch / "home"), "NUMBA_CACHE_DIR": str(place)}
+    assert (place / "code").read_text() == "compiled" and (scratch / "home").is_dir()

@@ -63,12 +63,31 @@ def scans(blobs, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["propagate_labels.py", "volume_change.py"])
+@pytest.mark.parametrize("script", ["propagate_labels.py", "register_two.py", "volume_change.py"])
 def test_help_has_every_option(run, script):
     said = run(script, "--help")
     source = (EXAMPLES / script).read_text(encoding="utf-8")
     options = set(re.findall(r'add_argument\(\s*"(--[a-z]+)"', source))
     assert options and all(option in said for option in options)
+
+
+@pytest.mark.slow
+def test_two_are_registered_and_labels_follow(run, scans):
+    arguments = ("first.nii.gz", "second.nii.gz", "second_seg.nii.gz", "--preset", "fast")
+    said = run("register_two.py", *arguments)
+    assert said.startswith("all levels were optimized\n") and "sdlogj" in said
+    found = load_image(scans.folder / "registration/warped_labels.nii.gz").data
+    overlap = 2 * ((found == 2) & (scans.labels == 2)).sum()
+    assert overlap / ((found == 2).sum() + (scans.labels == 2).sum()) > 0.9
+
+
+@pytest.mark.parametrize("script", ["propagate_labels.py", "register_two.py", "volume_change.py"])
+def test_nothing_given_ends_in_the_usage(script, child_environment, tmp_path):
+    command = [sys.executable, str(EXAMPLES / script)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=child_environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.startswith("usage: "), done.stderr
 
 
 @pytest.mark.slow
