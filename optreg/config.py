@@ -81,10 +81,7 @@ class DiscreteConfig:
         for name in ("radius", "mind_radius", "mind_dilation"):
             _require(1 <= getattr(self, name) <= 16, f"discrete.{name}: must be in 1 to 16")
         _require(self.grid_vox in (1, 2, 4, 8), "discrete.grid_vox: must be 1, 2, 4 or 8")
-        _require(
-            len(self.couplings) > 0 and min(self.couplings) > 0,
-            "discrete.couplings: must be positive numbers",
-        )
+        _require(min(self.couplings, default=0) > 0, "discrete.couplings: must be positive numbers")
 
 
 _COARSEST = 4
@@ -192,23 +189,17 @@ class ContinuousConfig:
         )
         _require(0 < min(self.step_vox), "continuous.step_vox: must be positive")
         _require(max(self.step_vox) <= 1, "continuous.step_vox: must be at most 1")
-        _require(
-            0 <= min(self.step_decay) and max(self.step_decay) < 1,
-            "continuous.step_decay: must be in [0, 1)",
-        )
+        decay, radius, weight = self.step_decay, self.radius_vox, self.volume_weight
+        _require(0 <= min(decay) and max(decay) < 1, "continuous.step_decay: must be in [0, 1)")
         for name in ("force_sigma_vox", "field_sigma_vox"):
             low, high = min(getattr(self, name)), max(getattr(self, name))
             _require(0 < low and high <= 100, f"continuous.{name}: must be in (0, 100]")
         _require(
-            0 <= min(self.volume_weight) and max(self.volume_weight) < 0.6,
-            "continuous.volume_weight: must be in [0, 0.6)",
+            0 <= min(weight) and max(weight) < 0.6, "continuous.volume_weight: must be in [0, 0.6)"
         )
+        _require(1 <= min(radius) and max(radius) <= 8, "continuous.radius_vox: must be in 1 to 8")
         _require(
-            1 <= min(self.radius_vox) and max(self.radius_vox) <= 8,
-            "continuous.radius_vox: must be in 1 to 8",
-        )
-        _require(
-            all(1 <= s <= r for s, r in zip(self.window_stride, self.radius_vox, strict=True)),
+            all(1 <= s <= r for s, r in zip(self.window_stride, radius, strict=True)),
             "continuous.window_stride: must be in 1 to radius_vox",
         )
         for name in ("step_tau", "step_floor", "eps"):
@@ -251,7 +242,7 @@ class RepairConfig:
 
 @dataclass(frozen=True)
 class RegistrationConfig:
-    """All of the above.
+    """All parameters: of the images, of the search, of the refinement, of the removal of folds.
 
     Attributes
     ----------
@@ -261,6 +252,10 @@ class RegistrationConfig:
         classes, then learnt from a rough alignment (two contrasts). "mind": squared difference of
         MIND features (any two images). "auto": "lncc" where the intensities correlate over the
         whole image, else "tissue".
+    preprocess : PreprocessConfig
+    discrete : DiscreteConfig
+    continuous : ContinuousConfig
+    repair : RepairConfig
     """
 
     similarity: str = "auto"
@@ -274,6 +269,10 @@ class RegistrationConfig:
             self.similarity in ("auto", "lncc", "tissue", "mind"),
             f"similarity: '{self.similarity}' is unknown; use auto, lncc, tissue or mind",
         )
+        for part in (PreprocessConfig, DiscreteConfig, ContinuousConfig, RepairConfig):
+            name = part.__name__.removesuffix("Config").lower()
+            needed = f"{name}: a {part.__name__} is needed; only from_dict takes dicts"
+            _require(isinstance(getattr(self, name), part), needed)
 
     def refinement(self) -> RegistrationConfig:
         """These settings for a start that is close: no search, the finest level alone.

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from optreg.errors import GeometryError, InputError
 from optreg.grid import Grid
 
-__all__ = ["Image", "check_size"]
+__all__ = ["Image", "array_of", "check_size"]
 
 _SMALLEST_SIZE = 8
 """Voxels an axis must have: below it a window or a pyramid level has nothing to work on."""
+
+_OWN_GEOMETRY = ("affine", "GetDirection", "direction")
+"""What images of other libraries know of their place in the world, each by another name."""
+_AS_IMAGE = "save it and give the path, or optreg.Image(data, optreg.Grid(shape, affine))"
 
 
 def check_size(shape: tuple[int, ...], name: str) -> None:
@@ -25,6 +29,40 @@ def check_size(shape: tuple[int, ...], name: str) -> None:
             f"{name}: {'x'.join(map(str, shape))} voxels; at least {_SMALLEST_SIZE} along each "
             "axis are needed, or one for a single slice"
         )
+
+
+def array_of(source: Any, name: str, remedy: str = _AS_IMAGE) -> NDArray[Any]:
+    """Array of anything that is one for NumPy: a list, a tensor on the CPU, an array on disk.
+
+    Parameters
+    ----------
+    source : array_like
+        An array is returned as it is.
+    name : str
+        What the message calls it.
+    remedy : str
+        End of the message.
+
+    Raises
+    ------
+    InputError
+        No array of numbers, or an image of another library, whose place in the world would be lost.
+    """
+    if isinstance(source, np.ndarray):
+        return source
+    kind = type(source)
+    title = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    refused = InputError(f"{name}: {title} cannot be used as it is; {remedy}")
+    if any(hasattr(source, known) for known in _OWN_GEOMETRY):
+        raise refused
+    try:
+        array = np.asarray(source)
+    # Of rows of different lengths, of a tensor that is elsewhere or still learns.
+    except (TypeError, ValueError, RuntimeError) as err:
+        raise refused from err
+    if array.ndim == 0 or array.dtype.kind not in "buifc":
+        raise refused
+    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +110,18 @@ class Image:
     def from_array(cls, data: NDArray[Any], name: str = "") -> Image:
         """Image of an array without geometry: 1 mm voxels, array axes = world axes.
 
-        Two axes are a slice, (X, Y, 1).
+        Two axes are a slice, (X, Y, 1). What NumPy makes an array of is one, too.
+
+        Raises
+        ------
+        InputError
+            Not two or three axes; no array, or an image of another library.
         """
-        if np.ndim(data) == 2:
+        data = array_of(data, name or "image")
+        if data.ndim == 2:
             data = data[:, :, np.newaxis]
-        if np.ndim(data) != 3:
-            raise InputError(f"array of {np.ndim(data)} dimensions; one 3-D volume is needed")
-        nx, ny, nz = np.shape(data)
+        if data.ndim != 3:
+            title = f"{name}: " if name else ""
+            raise InputError(f"{title}array of {data.ndim} dimensions; one 3-D volume is needed")
+        nx, ny, nz = data.shape
         return cls(data, Grid.identity((nx, ny, nz)), name)

@@ -5,27 +5,43 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optreg.config import PRESETS, RegistrationConfig
 from optreg.errors import ConfigError, InputError
-from optreg.image import Image
+from optreg.grid import Grid
+from optreg.image import Image, array_of
 from optreg.preprocess import check_content
 from optreg.transform import Affine, DisplacementField
 
-__all__ = ["ImageLike", "Images", "Initial", "Inputs", "as_image", "is_auto", "read_inputs"]
+__all__ = [
+    "Configuration",
+    "ImageLike",
+    "Images",
+    "Initial",
+    "Inputs",
+    "as_image",
+    "is_auto",
+    "read_config",
+    "read_inputs",
+    "read_model",
+]
 
 _log = logging.getLogger("optreg")
+
 ImageLike = Union[Image, NDArray[Any], str, "os.PathLike[str]"]
 Images = ImageLike | Sequence[ImageLike]
 Initial = Union[DisplacementField, Affine, NDArray[Any], str, "os.PathLike[str]"]
+Configuration = Union[RegistrationConfig, str, "os.PathLike[str]"]
 
 AXES = "ijk"
 """Names of the array axes, as in BIDS."""
+_STARTS = "give a path, an optreg.DisplacementField, an optreg.transform.Affine or (3, X, Y, Z)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +91,11 @@ def read_inputs(
     Raises
     ------
     InputError
-        An image, a mask or the weights cannot be used.
+        An image, a mask, the weights or `init` cannot be used.
     ConfigError
         They do not fit together.
     """
+    init = read_model(init)
     if refine and (init is None or is_auto(init)):
         raise ConfigError("refine: needs a field to go on from; give init")
     if not axes or set(axes) - set(AXES):
@@ -92,7 +109,7 @@ def read_inputs(
     return Inputs(
         fixed_channels,
         moving_channels,
-        init,
+        _initial(init, fixed_channels[0].grid),
         refine,
         _mask(fixed_mask, fixed_channels[0], "fixed_mask"),
         _mask(moving_mask, moving_channels[0], "moving_mask"),
@@ -101,20 +118,66 @@ def read_inputs(
     )
 
 
+def read_config(
+    config: Configuration | None, preset: str, similarity: str | None
+) -> RegistrationConfig:
+    """Configuration that is given, of a TOML file or of a preset, with another similarity if any.
+
+    Raises
+    ------
+    ConfigError
+        It is none, or cannot be read; a name is unknown.
+    """
+    if config is None:
+        config = RegistrationConfig.preset(preset)
+    elif isinstance(config, str) and config in PRESETS:
+        raise ConfigError(f"config: '{config}' is a preset; give preset='{config}'")
+    elif isinstance(config, (str, os.PathLike)):
+        config = RegistrationConfig.from_toml(Path(config))
+    elif not isinstance(config, RegistrationConfig):
+        raise ConfigError(
+            f"config: is a {type(config).__name__}; give the path of a TOML file or a "
+            "RegistrationConfig (RegistrationConfig.from_dict, RegistrationConfig.from_toml)"
+        )
+    return config if similarity is None else replace(config, similarity=similarity)
+
+
+def read_model(init: Any) -> Any:
+    """`init`, with None for "none", as the command line has it."""
+    return None if isinstance(init, str) and init == "none" else init
+
+
 def is_auto(init: Initial | None) -> bool:
     """Whether the images decide how to start."""
     return isinstance(init, str) and init == "auto"
 
 
-def as_image(source: ImageLike, role: str) -> Image:
-    """Image of whatever `register` accepts."""
+def as_image(source: ImageLike, role: str, image_of: Image | None = None) -> Image:
+    """Image of whatever `register` accepts.
+
+    Parameters
+    ----------
+    source : Image, array_like or path
+    role : str
+        What messages call it.
+    image_of : Image, optional
+        On whose grid an array lies; without one, it has 1 mm voxels.
+
+    Raises
+    ------
+    InputError
+        See `optreg.io.load_image` and `Image`; an image of another library.
+    GeometryError
+        An array of another shape than that of `image_of`.
+    """
     if isinstance(source, Image):
         return source
     if isinstance(source, (str, os.PathLike)):
         from optreg.io import load_image
 
         return load_image(Path(source))
-    return Image.from_array(np.asarray(source), role)
+    image = Image.from_array(source, role)
+    return image if image_of is None else Image(image.data, image_of.grid, role)
 
 
 def _channels(source: Images, role: str) -> tuple[Image, ...]:
@@ -154,13 +217,24 @@ def _weights(source: ImageLike | None, image_of: Image) -> Image | None:
 
 def _belonging(source: ImageLike, image_of: Image, role: str) -> Image:
     """Finite numbers on a grid; an array without one is on that of the image it belongs to."""
-    if isinstance(source, np.ndarray):
-        volume = source[:, :, None] if source.ndim == 2 else source
-        image = Image(volume, image_of.grid, role)
-    else:
-        image = as_image(source, role)
+    image = as_image(source, role, image_of)
     if image.data.dtype.kind not in "buif":
         raise InputError(f"{image.name or role}: dtype {image.data.dtype} is not a real number")
     if not np.isfinite(image.data).all():
         raise InputError(f"{image.name or role}: holds NaN or infinite values")
     return image
+
+
+def _initial(init: Initial | None, grid: Grid) -> Initial | None:
+    """`init` as it is, or as an array in the order of ours."""
+    if init is None or isinstance(init, (DisplacementField, Affine, str, os.PathLike)):
+        return init
+    disp = array_of(init, "init", _STARTS)
+    if disp.shape == (4, 4):
+        raise InputError("init: is a 4x4 matrix; give optreg.transform.Affine(matrix), in RAS mm")
+    if disp.shape == (*grid.shape, 3):
+        raise InputError(
+            f"init: has shape {disp.shape}; move the last axis to the front: "
+            "numpy.moveaxis(init, 3, 0)"
+        )
+    return disp

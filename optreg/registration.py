@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from optreg.config import RegistrationConfig
 from optreg.errors import DeviceMemoryError
-from optreg.inputs import ImageLike, Images, Initial, Inputs, read_inputs
+from optreg.inputs import (
+    Configuration,
+    ImageLike,
+    Images,
+    Initial,
+    Inputs,
+    read_config,
+    read_inputs,
+)
 from optreg.kernels import Backend, get_backends, thread_limit
 from optreg.pipeline import Progress, register_volumes
 from optreg.result import Registration
@@ -26,7 +34,7 @@ def register(
     moving: Images,
     *,
     preset: str = "default",
-    config: RegistrationConfig | None = None,
+    config: Configuration | None = None,
     similarity: str | None = None,
     init: Initial | None = "auto",
     refine: bool = False,
@@ -50,14 +58,14 @@ def register(
         two-dimensional array is deformed in its plane.
     preset : {"fast", "default", "accurate"}
         Which of the tuned configurations; ignored where `config` is given.
-    config : RegistrationConfig, optional
-        All parameters.
+    config : RegistrationConfig or path, optional
+        All parameters, or a TOML file of them (`RegistrationConfig.from_toml`).
     similarity : {"auto", "lncc", "tissue", "mind"}, optional
         Overrides that of the configuration.
     init : DisplacementField, Affine, (3, X, Y, Z) ndarray, path, str or None
         Where to start. "auto": as the headers say; images that lie apart by more than about 4 mm,
-        for a brain, are aligned by an affine map first (`optreg.affine.lie_apart`). None: as the
-        headers say in any case. Else a transform from the fixed to the moving image (another
+        for a brain, are aligned by an affine map first (`optreg.affine.lie_apart`). None or "none":
+        as the headers say in any case. Else a transform from the fixed to the moving image (another
         tool's or a network's field), or what to find one with: "affine", "similarity", "rigid",
         "translation" (`optreg.affine.align`), "moments" (centres of mass and extents), or
         SimpleITK's search ("sitk-affine" and so on). The moving image is warped by it and
@@ -66,9 +74,9 @@ def register(
         Go on from the field `init` itself instead, at full resolution only: for one that is nearly
         right. What it has found already is then not looked for anew.
     fixed_mask, moving_mask : Image, ndarray or path, optional
-        Where the image counts (> 0), on any grid of its world. The rest is not compared, for it
-        has no counterpart: a lesion, what another field of view does not show. The displacement
-        there follows from what is around it.
+        Where the image counts (> 0), on any grid of its world; an array is on the grid of the
+        image. The rest is not compared, for it has no counterpart: a lesion, what another field of
+        view does not show. The displacement there follows from what is around it.
     weights : Image, ndarray or path, optional
         How much each place of the fixed image counts, 0 or more, relative to the largest.
     axes : str
@@ -99,9 +107,7 @@ def register(
     DeviceError
         The device is not there, or its memory is too small.
     """
-    config = config or RegistrationConfig.preset(preset)
-    if similarity is not None:
-        config = replace(config, similarity=similarity)
+    config = read_config(config, preset, similarity)
     inputs = read_inputs(
         fixed,
         moving,

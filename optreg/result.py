@@ -52,7 +52,9 @@ class Registration:
     similarity : str
         "lncc", "tissue" or "mind": what "auto" chose.
     quality : dict of str to float
-        Folding, regularity, inverse consistency and similarity of the exported field.
+        Folding, regularity and inverse consistency of the exported fields; "similarity_before" and
+        "similarity_after" are those of the first and the last iteration at the finest level, where
+        it has more than one: not those of the images before registration and of `warped`.
     device : str
         What did the work: "cpu", "cuda:0", ...
     timings : dict of str to float
@@ -88,10 +90,9 @@ class Registration:
         mask = foreground(backend.asarray(fixed.data), backend.xp)
         quality = _quality(*fields, mask, backend)
         quality["repaired_voxels"] = float(repaired_voxels)
-        if history:
-            finest = history[-1]["level"]
-            losses = [h["loss"] for h in history if h["level"] == finest]
-            # Values of different resolutions cannot be compared, so both are of the finest.
+        # Values of different resolutions cannot be compared, so both are of the finest.
+        losses = [h["loss"] for h in history if h["level"] == history[-1]["level"]]
+        if len(losses) > 1:  # of a single one they would be equal and say that nothing was gained
             quality["similarity_before"] = -losses[0]
             quality["similarity_after"] = -losses[-1]
         disp, inverse = (backend.asnumpy(f) for f in fields)
@@ -108,6 +109,15 @@ class Registration:
             backend.name,
         )
 
+    def __repr__(self) -> str:
+        """What was registered and how it ended; not the arrays."""
+        images = ", ".join(
+            f"{role}={image.name!r} {image.shape}"
+            for role, image in (("fixed", self.fixed), ("moving", self.moving))
+        )
+        how = f"similarity={self.similarity!r}, device={self.device!r}, status={self.status.name}"
+        return f"Registration({images}, {how})"
+
     @cached_property
     def transform(self) -> DisplacementField:
         """From the fixed to the moving image: warps moving images, carries fixed points."""
@@ -115,7 +125,12 @@ class Registration:
 
     @cached_property
     def inverse_transform(self) -> DisplacementField:
-        """From the moving to the fixed world, on the fixed grid."""
+        """From the moving to the fixed world, on the fixed grid.
+
+        What the moving image shows outside of the fixed field of view is not carried well by it;
+        `optreg.transform.invert_onto`, given `transform` and the grid of the moving image, finds an
+        inverse on that.
+        """
         return DisplacementField(self.inverse, self.fixed.grid)
 
     @cached_property

@@ -99,3 +99,9 @@ def test_refinement_is_the_finest_level_alone():
     fast, usual = (RegistrationConfig.preset(n).refinement() for n in ("fast", "default"))
     assert 1 < fast.continuous.iterations[0] < usual.continuous.iterations[0]
     assert replace(fast.continuous, iterations=usual.continuous.iterations) == usual.continuous
+
+
+@pytest.mark.parametrize("part", ["preprocess", "discrete", "continuous", "repair"])
+def test_parts_are_no_dicts(part):
+    with pytest.raises(ConfigError, match=rf"{part}: a \w+Config is needed; only from_dict takes"):
+        RegistrationConfig(**{part: {}})

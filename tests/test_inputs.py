@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 from synthetic_heads import SHAPE, error_vox, pair_and_truth
 
 import optreg
 from optreg.errors import ConfigError, GeometryError, InputError
-from optreg.inputs import read_inputs
+from optreg.inputs import read_config, read_inputs
 from optreg.kernels import cpu
+from optreg.transform import Affine
 
 CENTRE = np.array([24, 20, 24])
 DISTANCE = np.sqrt(((np.indices(SHAPE) - CENTRE.reshape(3, 1, 1, 1)) ** 2).sum(axis=0))
@@ -242,3 +244,80 @@ def test_flat_mask_of_a_flat_image(pair):
     solid = optreg.register(fixed, moving, preset="fast", fixed_mask=mask[:, :, None])
     assert np.array_equal(flat.disp, solid.disp)
     assert not np.array_equal(flat.disp, optreg.register(fixed, moving, preset="fast").disp)
+
+
+class OnDisk:
+    """What has an array and is none, as a dataset of HDF5."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def __array__(self, dtype=None, copy=None):
+        return self._data
+
+
+@pytest.mark.parametrize("role", ["fixed_mask", "moving_mask", "weights"])
+@pytest.mark.parametrize("store", [np.ndarray.tolist, OnDisk, memoryview])
+def test_whatever_is_an_array_lies_on_the_grid_of_its_image(pair, role, store):
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -90, 40, 7
+    images = [optreg.Image(image, optreg.Grid(SHAPE, affine)) for image in pair[:2]]
+    mask = (DISTANCE >= 8).astype(np.uint8)
+    found = getattr(read_inputs(*images, **{**NOTHING, role: store(mask)}), role)
+    assert found.grid is images[0].grid or found.grid is images[1].grid
+    assert np.array_equal(found.data, mask)
+
+
+def test_images_of_other_libraries_are_named(pair):
+    other = nib.Nifti1Image(pair[0], np.eye(4))
+    for fixed, mask, role in ((other, None, "fixed"), (pair[0], other, "fixed_mask")):
+        with pytest.raises(InputError, match=f"{role}: nibabel.nifti1.Nifti1Image cannot be used"):
+            read_inputs(fixed, pair[1], **{**NOTHING, "fixed_mask": mask})
+
+
+def test_start_of_none_is_no_file(pair):
+    assert read_inputs(pair[0], pair[1], **{**NOTHING, "init": "none"}).init is None
+    with pytest.raises(ConfigError, match="give init"):
+        read_inputs(pair[0], pair[1], **{**NOTHING, "init": "none", "refine": True})
+
+
+@pytest.mark.parametrize(
+    ("init", "message"),
+    [
+        (np.eye(4), r"init: is a 4x4 matrix; give optreg.transform.Affine\(matrix\)"),
+        (np.zeros((*SHAPE, 3)), r"init: has shape .* 3\); .*numpy.moveaxis\(init, 3, 0\)"),
+        (object(), "init: object cannot be used as it is; give a path, an optreg.Displacement"),
+    ],
+)
+def test_starts_that_are_nearly_right_are_told_what_to_be(pair, init, message):
+    with pytest.raises(InputError, match=message):
+        read_inputs(pair[0], pair[1], **{**NOTHING, "init": init})
+
+
+def test_starts_that_are_right_stay_as_they_are(pair):
+    for init in ("affine", Affine.identity(), np.zeros((3, *SHAPE))):
+        assert read_inputs(pair[0], pair[1], **{**NOTHING, "init": init}).init is init
+
+
+def test_configuration_is_an_object_or_a_file(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('preset = "fast"\n[repair]\nmax_rounds = 9\n')
+    for given in (path, str(path)):
+        found = read_config(given, "default", "mind")
+        assert found.repair.max_rounds == 9 and found.similarity == "mind"
+        assert found.continuous == optreg.RegistrationConfig.preset("fast").continuous
+    assert read_config(found, "fast", None) is found
+    assert read_config(None, "fast", None) is optreg.RegistrationConfig.preset("fast")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"similarity": "mind"}, r"config: is a dict; .*RegistrationConfig\.from_dict.*from_toml"),
+        ("fast", "'fast' is a preset; give preset='fast'"),
+        ("missing.toml", r"missing\.toml: cannot be read"),
+    ],
+)
+def test_what_is_no_configuration(pair, config, message):
+    with pytest.raises(ConfigError, match=message):
+        optreg.register(pair[0], pair[1], config=config)

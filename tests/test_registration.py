@@ -264,3 +264,25 @@ def test_refinement_works_at_half_resolution_too(pair):
 def test_refinement_needs_a_start(pair):
     with pytest.raises(ConfigError, match="give init"):
         optreg.register(pair[0], pair[1], refine=True)
+
+
+def test_similarities_are_of_more_than_one_iteration(pair, result):
+    losses = [h["loss"] for h in result.history if h["level"] == 1]
+    kept = [result.quality[f"similarity_{when}"] for when in ("before", "after")]
+    assert kept == [-losses[0], -losses[-1]] and kept[0] < kept[1]
+    fast = optreg.register(pair[0], pair[1], preset="fast")  # one iteration there
+    assert not [key for key in fast.quality if key.startswith("similarity")]
+
+
+def test_a_result_shows_itself_in_short(result):
+    shown = repr(result)
+    assert len(shown) < 300 and "\n" not in shown
+    for what in ("fixed='fixed' (48, 56, 44)", "moving='moving'", "'lncc'", "'cpu'", "CONVERGED"):
+        assert what in shown
+
+
+def test_no_alignment_can_be_asked_for_by_name(pair):
+    by_name, plain = (
+        optreg.register(pair[0], pair[1], preset="fast", init=init) for init in ("none", None)
+    )
+    assert np.array_equal(by_name.disp, plain.disp)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from optreg.affine.moments import align_moments
 from optreg.affine.mutual_information import MutualInformation
 from optreg.affine.objective import Measure, Objective
 from optreg.affine.search import GROUPS, generators, minimize, rotations
-from optreg.errors import ConfigError, GeometryError
+from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.image import Image
 from optreg.kernels import Backend, get_backend
 from optreg.transform import Affine
@@ -50,7 +52,11 @@ _Found = tuple[NDArray[np.float64], float]
 
 
 def align(
-    fixed: Image, moving: Image, *, model: str = "affine", backend: Backend | None = None
+    fixed: Image | NDArray[Any],
+    moving: Image | NDArray[Any],
+    *,
+    model: str = "affine",
+    backend: Backend | None = None,
 ) -> Affine:
     """Linear map under which two images look most alike; contrasts and grids may differ.
 
@@ -59,8 +65,8 @@ def align(
 
     Parameters
     ----------
-    fixed, moving : Image
-        Of any shape, spacing and orientation.
+    fixed, moving : Image or (X, Y, Z) ndarray
+        Of any shape, spacing and orientation; arrays have 1 mm voxels and the same origin.
     model : {"affine", "similarity", "rigid", "translation", "moments"}
         "moments" matches centre and extent of the foregrounds only. "sitk-affine" and so on is
         SimpleITK's search by mutual information: another opinion, where one is wanted.
@@ -75,7 +81,7 @@ def align(
     Raises
     ------
     InputError
-        An image without foreground.
+        An image without foreground, or what is no image.
     GeometryError
         No start brings the foregrounds together.
     ConfigError
@@ -83,6 +89,7 @@ def align(
     """
     if model not in MODELS:
         raise ConfigError(f"model '{model}' is unknown; use {', '.join(MODELS)}")
+    fixed, moving = _image(fixed, "fixed"), _image(moving, "moving")
     if model == "moments":
         return align_moments(fixed, moving)
     backend = backend or get_backend("cpu")
@@ -206,6 +213,13 @@ class _Search:
 
     def _objective(self, measure: Measure, fixed: Lattice, moving: Lattice) -> Objective:
         return Objective(measure, fixed, moving, self.centre, self._backend)
+
+
+def _image(source: Any, role: str) -> Image:
+    """Image, or that of an array; files are read elsewhere."""
+    if isinstance(source, (str, os.PathLike)):
+        raise InputError(f"{role}: {source} is a path; give optreg.io.load_image(path)")
+    return source if isinstance(source, Image) else Image.from_array(source, role)
 
 
 def _apart(fixed: Image, moving: Image) -> GeometryError:

@@ -132,8 +132,12 @@ class BatchFolder:
 
         Parameters
         ----------
+        dataset : Dataset
+            Says which pairs there are and, if it does, of which shape their fields must be.
         jobs : sequence of Job
             Of all pairs, those that other machines do among them.
+        fill_zero : bool
+            Whether pairs that have no field get one of zeros.
 
         Raises
         ------

@@ -104,7 +104,8 @@ def read_transform(
         Without `format`, .nii and .nii.gz are told by their header: intents 1006 and 1007 are
         "itk" (with the name that NiftyReg gives its transforms, "spm"), 2006 to 2018 "fsl",
         anything else "l2r". The other endings are .npz for "npz" and those of ITK (.mha, .nrrd,
-        .h5, .hdf5, .tfm, .mat, .txt, .xfm).
+        .h5, .hdf5, .tfm, .mat, .txt, .xfm). An .npz file that was written for torch, in which the
+        array is called ``align_corners_false`` or ``align_corners_true``, is refused.
     fixed_grid : Grid, optional
         Grid of the fixed image, for files without geometry. A field in voxels must have its shape.
     moving_grid : Grid, optional
@@ -169,7 +170,7 @@ def read_field(
 
 def write_field(
     path: PathLike,
-    disp: NDArray[Any],
+    disp: NDArray[Any] | DisplacementField,
     grid: Grid | None,
     moving_grid: Grid | None = None,
     *,
@@ -183,26 +184,36 @@ def write_field(
     path : path
         Ends in .nii or .nii.gz; .npz for "npz" and "torch", also .npy; also .mha, .nrrd or .h5 for
         "itk".
-    disp : (3, X, Y, Z) ndarray
+    disp : (3, X, Y, Z) ndarray or DisplacementField
         Displacements in voxels of `grid`.
     grid : Grid or None
-        Grid of the fixed image; None is 1 mm along the array axes.
+        Grid of the fixed image; None is that of a DisplacementField, and for an array 1 mm along
+        its axes.
     moving_grid : Grid, optional
-        Grid of the moving image, if it is another one; it matters to FSL and torch.
+        Grid of the moving image, if it is another one; it matters to FSL and torch. By default that
+        of a DisplacementField.
     format : str
         "l2r": challenge format, float32 ``(X,Y,Z,3)`` voxels with identity affine. "itk": float32
         ``(X,Y,Z,1,3)`` LPS mm, for ITK, ANTs and SimpleITK. "npz": float32 ``(3,X,Y,Z)`` voxels.
         The others: see `read_transform`.
+    overwrite : bool
+        Whether an existing file may be replaced.
 
     Raises
     ------
     InputError
         `disp` has the wrong shape or holds NaN.
     GeometryError
-        "itk" on a grid with sheared axes, which ITK does not read.
+        "itk" on a grid with sheared axes, which ITK does not read; a DisplacementField that is on
+        another grid than `grid`.
     OutputError
         The file exists, has the wrong ending, or cannot be written.
     """
+    if isinstance(disp, DisplacementField):
+        if grid is not None and not disp.fixed_grid.same_as(grid, tolerance=1e-2):
+            raise GeometryError(f"{path}: not written, the field is on another grid than the image")
+        grid, moving_grid = grid or disp.fixed_grid, moving_grid or disp.moving_grid
+        disp = disp.disp
     if grid is None:
         if np.ndim(disp) != 4:
             raise InputError(f"{path}: field of {np.ndim(disp)} dimensions; (3, X, Y, Z) is needed")
@@ -237,6 +248,8 @@ def write_transform(
         Of the images, where `transform` is an affine and the format needs them.
     format : str
         See `read_transform`.
+    overwrite : bool
+        Whether an existing file may be replaced.
 
     Raises
     ------

@@ -102,9 +102,11 @@ def save_image(
     Raises
     ------
     InputError
-        `data` holds NaN, is not a real 3-D array on `grid`, or does not fit into `dtype`.
+        `data` holds NaN, is no array of real numbers, or does not fit into `dtype`.
+    GeometryError
+        `data` has another shape than `grid`.
     OutputError
-        The file exists, or cannot be written.
+        The file exists, or cannot be written; NIfTI has no type `dtype`.
     """
     data = np.asarray(data)
     if data.shape != grid.shape:

@@ -138,6 +138,8 @@ def write_landmarks(path: PathLike, landmarks: Landmarks, *, overwrite: bool = F
         list of 3D Slicer, in LPS mm.
     landmarks : Landmarks
         What to write.
+    overwrite : bool
+        Whether an existing file may be replaced.
 
     Raises
     ------

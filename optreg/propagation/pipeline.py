@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from optreg.affine import MODELS
 from optreg.config import RegistrationConfig
 from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.image import Image
-from optreg.inputs import ImageLike, as_image
+from optreg.inputs import Configuration, ImageLike, as_image, read_config, read_model
 from optreg.intensities import foreground
 from optreg.kernels import thread_limit
 from optreg.metrics import as_label_map
@@ -35,9 +36,6 @@ from optreg.registration import register
 from optreg.result import Status
 from optreg.transform import DisplacementField
 
-if TYPE_CHECKING:
-    import os
-
 __all__ = ["FUSIONS", "Atlas", "propagate"]
 
 _log = logging.getLogger("optreg")
@@ -54,7 +52,7 @@ class Atlas(NamedTuple):
     Attributes
     ----------
     image, labels : Image, (X, Y, Z) ndarray or path
-        Labels are whole numbers.
+        Labels are whole numbers; an array of them is on the grid of the image.
     name : str
         In the results; without it, that of the image's file.
     """
@@ -64,15 +62,19 @@ class Atlas(NamedTuple):
     name: str = ""
 
 
+Atlases = Atlas | tuple[ImageLike, ImageLike] | Sequence[Atlas | tuple[ImageLike, ImageLike]]
+_LIST_THEM = "give a list of (image, labels)"
+
+
 def propagate(
     target: ImageLike,
-    atlases: Sequence[Atlas | tuple[ImageLike, ImageLike]],
+    atlases: Atlases,
     *,
     fusion: str = FUSIONS[0],
     radius_vox: int = RADIUS_VOX,
     power: float = POWER,
     preset: str = "default",
-    config: RegistrationConfig | None = None,
+    config: Configuration | None = None,
     similarity: str | None = None,
     init: str | None = "auto",
     device: str = "auto",
@@ -89,7 +91,7 @@ def propagate(
     ----------
     target : Image, (X, Y, Z) ndarray or path
         Image to be labelled.
-    atlases : sequence of Atlas, or of (image, labels)
+    atlases : sequence of Atlas or of (image, labels), or one of them
     fusion : {"weighted", "majority"}
         Whether an atlas has more votes where its warped image looks more like the target
         (`optreg.propagation.similarity_weights`), or each has one. `optreg.propagation.fuse` says
@@ -98,7 +100,7 @@ def propagate(
         Of the weights.
     preset, config, similarity, device, threads
         As for `optreg.register`.
-    init : {"auto", "affine", "similarity", "rigid", "translation", "moments"} or None
+    init : {"auto", "none", "affine", "similarity", "rigid", "translation", "moments"} or None
         How to align each atlas first (or "sitk-affine" and so on), as in `optreg.register`.
     keep : path, optional
         Folder that keeps each field as ``NAME/disp.nii.gz`` with a record beside it. What is there,
@@ -122,18 +124,17 @@ def propagate(
     start = time.perf_counter()
     if fusion not in FUSIONS:
         raise ConfigError(f"fusion '{fusion}' does not exist; use {' or '.join(FUSIONS)}")
-    if init not in (None, "auto", *MODELS):
+    init = read_model(init)
+    if init is not None and not (isinstance(init, str) and init in ("auto", *MODELS)):
         raise ConfigError(f"init '{init}' does not exist; use auto or one of {', '.join(MODELS)}")
-    config = config or RegistrationConfig.preset(preset)
-    if similarity is not None:
-        config = replace(config, similarity=similarity)
+    config = read_config(config, preset, similarity)
     how: dict[str, Any] = {"method": fusion}
     if fusion == "weighted":
         check_weighting(radius_vox, power)
         how |= {"radius_vox": radius_vox, "power": power, "own_factor": OWN_FACTOR}
     report = progress or (lambda stage, fraction: None)
     engine = _Engine(as_image(target, "target"), config, init, device, threads)
-    named = _named(atlases)
+    named = _named(_listed(atlases))
     for atlas in named:
         _read(atlas)  # what cannot be used shall not be found after hours
     brought = []
@@ -250,15 +251,29 @@ def _judge(
         atlas.record["same_label"] = float(same.mean()) if same.size else 1.0
 
 
-def _named(atlases: Sequence[Atlas | tuple[ImageLike, ImageLike]]) -> list[Atlas]:
-    """Atlases with names that are theirs alone and can be those of folders."""
-    if not len(atlases):
+def _listed(atlases: Atlases) -> list[Atlas]:
+    """Atlases, of one alone as well."""
+    images = (Image, np.ndarray, str, os.PathLike)
+    if isinstance(atlases, tuple) and atlases and isinstance(atlases[0], images):
+        atlases = [atlases]  # an atlas is a tuple itself
+    if not isinstance(atlases, Sequence) or isinstance(atlases, str):
+        raise InputError(f"atlases: is a {type(atlases).__name__}; {_LIST_THEM}")
+    if not atlases:
         raise InputError("no atlases; at least one is needed")
-    named: list[Atlas] = []
+    listed = []
     for number, given in enumerate(atlases, start=1):
-        atlas = Atlas(*given)
+        if not isinstance(given, (list, tuple)) or len(given) not in (2, 3):
+            raise InputError(f"atlas {number}: is no pair of an image and labels; {_LIST_THEM}")
+        listed.append(Atlas(*given))
+    return listed
+
+
+def _named(atlases: list[Atlas]) -> list[Atlas]:
+    """Atlases with names that are theirs alone and can be those of folders."""
+    named: list[Atlas] = []
+    for number, atlas in enumerate(atlases, start=1):
         source = atlas.image.name if isinstance(atlas.image, Image) else atlas.image
-        stem = "" if isinstance(source, np.ndarray) else Path(source).name
+        stem = Path(source).name if isinstance(source, (str, os.PathLike)) else ""
         name = atlas.name or stem.removesuffix(".gz").removesuffix(".nii") or f"atlas-{number}"
         if name != Path(name).name or name == "..":
             raise ConfigError(f"atlas name '{name}' cannot be that of a folder; choose another")
@@ -271,7 +286,8 @@ def _named(atlases: Sequence[Atlas | tuple[ImageLike, ImageLike]]) -> list[Atlas
 
 def _read(atlas: Atlas) -> tuple[Image, Image]:
     """Image of an atlas, and its labels as integers, whatever the type they are stored in."""
-    image, labels = as_image(atlas.image, "atlas"), as_image(atlas.labels, "labels")
+    image = as_image(atlas.image, "atlas")
+    labels = as_image(atlas.labels, "labels", image)
     data = as_label_map(labels.data, f"{labels.name}: labels")
     if not labels.grid.overlaps(image.grid):
         raise GeometryError(

@@ -246,3 +246,16 @@ def test_traces_in_the_background_do_not_count(model, blobs, map_about, moved_by
     spoiled = Image(np.where(moving.data > 0, moving.data, traces), moving.grid)
     found, expected = (align(blobs, image, model=model) for image in (spoiled, moving))
     assert error_mm(found, expected) < 0.02
+
+
+def test_arrays_are_images_and_paths_are_not():
+    data = np.zeros((16, 16, 16), np.float32)
+    data[4:10, 5:12, 3:9] = 1
+    shifted = np.roll(data, 3, axis=1)
+    found = align(data, Image.from_array(shifted), model="moments").matrix
+    expected = align(Image.from_array(data), Image.from_array(shifted), model="moments").matrix
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(InputError, match=r"moving: a\.nii is a path; give optreg\.io\.load_image"):
+        align(data, "a.nii")
+    with pytest.raises(InputError, match=r"fixed: SimpleITK\.SimpleITK\.Image cannot be used"):
+        align(sitk.Image(9, 9, 9, sitk.sitkFloat32), data)

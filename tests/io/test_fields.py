@@ -209,3 +209,15 @@ def test_existing_field_needs_overwrite(tmp_path, format, name):
     with pytest.raises(OutputError, match="exists already"):
         write_field(path, np.zeros((3, 8, 9, 10)), None, format=format)
     assert path.read_bytes() == b"old"
+
+
+def test_a_field_may_be_written_as_the_object_it_is(tmp_path, oblique_grid, rng):
+    disp = rng.standard_normal((3, *oblique_grid.shape)).astype(np.float32)
+    moving = Grid((20, 22, 24), np.diag([1.5, 1, 1, 1]))
+    field = DisplacementField(disp, oblique_grid, moving)
+    expected = write_field(tmp_path / "a.nii", disp, oblique_grid, moving, format="fsl")
+    for name, grid in (("b.nii", oblique_grid), ("c.nii", None)):
+        path = write_field(tmp_path / name, field, grid, format="fsl")
+        assert path.read_bytes() == expected.read_bytes()
+    with pytest.raises(GeometryError, match=r"d\.nii: not written, the field is on another grid"):
+        write_field(tmp_path / "d.nii", field, Grid.identity(oblique_grid.shape))

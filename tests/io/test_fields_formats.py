@@ -234,6 +234,25 @@ def test_grid_of_torch_is_no_displacement(tmp_path, blobs, smooth_disp):
         read_field(tmp_path / "c.npy", blobs.grid, format="torch")
 
 
+@pytest.mark.parametrize("format", ["torch", "torch-aligned"])
+def test_torch_archive_must_be_named(tmp_path, blobs, smooth_disp, format):
+    path = write_field(tmp_path / "a.npz", smooth_disp, blobs.grid, format=format)
+    other = {"torch": "torch-aligned", "torch-aligned": "torch"}[format]
+    for wrong in (None, "npz", other):
+        with pytest.raises(InputError, match=rf"a\.npz: is a grid of torch .*--from {format}, or"):
+            read_field(path, blobs.grid, format=wrong)
+    assert_allclose(read_field(path, blobs.grid, format=format).disp, smooth_disp, atol=1e-4)
+    # Files of others: what the caller says.
+    with np.load(path) as archive:
+        assert archive.files == [f"align_corners_{str(format == 'torch-aligned').lower()}"]
+        (values,) = archive.values()
+    np.savez(tmp_path / "b.npz", values[None])
+    np.savez(tmp_path / "c.npz", grid=values)
+    for theirs in ("b.npz", "c.npz"):
+        read = read_field(tmp_path / theirs, blobs.grid, format=format)
+        assert_allclose(read.disp, smooth_disp, atol=1e-4)
+
+
 # --- what does not fit ----------------------------------------------------------------------------
 
 

@@ -113,7 +113,7 @@ def test_halves_of_pairs_and_mixtures_are_refused(scene):
 @pytest.fixture
 def apart(scene):
     """A field between images on different grids, and their label maps."""
-    disp, fixed_labels, moving = scene
+    disp, fixed_labels, _ = scene
     turn = Rotation.from_euler("xyz", [0.1, -0.2, 0.3]).as_matrix()
     affine = np.eye(4)
     affine[:3] = np.column_stack([turn * [1.2, 0.9, 1.0], [4.0, 1.0, -2.0]])

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from optreg.errors import InputError
+from optreg.grid import Grid
+from optreg.image import Image
 from optreg.metrics import local_correlation
 
 
@@ -37,3 +39,17 @@ def test_is_blind_to_contrast_and_to_flat_regions(images):
 def test_images_of_two_shapes_are_refused(images):
     with pytest.raises(InputError, match="both must be on one grid"):
         local_correlation(images[0], images[1][1:])
+
+
+def test_images_with_a_grid_are_compared_where_they_are(images):
+    mask = (images[0] > 0.5).astype(np.uint8)
+    grid = Grid(images[0].shape, np.diag([2.0, 1, 1, 1]))
+    given = [Image(data, grid) for data in (*images, mask)]
+    expected = local_correlation(*images, mask)
+    assert local_correlation(*given) == expected
+    assert local_correlation(images[0], given[1], mask) == expected
+    elsewhere = Image(mask, Grid.identity(mask.shape))
+    with pytest.raises(InputError, match="mask and fixed image are on two grids"):
+        local_correlation(*given[:2], elsewhere)
+    with pytest.raises(InputError, match="warped image: str cannot be used as it is; give an arr"):
+        local_correlation(images[0], "warped.nii.gz")

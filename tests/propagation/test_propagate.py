@@ -234,6 +234,36 @@ def test_wrong_use_is_refused_before_anything_is_registered(subject, atlases, re
     assert not registered
 
 
+def test_one_atlas_needs_no_list(subject, atlases, registered):
+    image, labels = atlases[0][:2]
+    expected = propagate(subject[0], [(image, labels)], **FAST).labels.data
+    for one in ((image, labels), Atlas(image, labels)):
+        found = propagate(subject[0], one, init="none", **FAST)
+        np.testing.assert_array_equal(found.labels.data, expected)
+        assert found.init is None
+    assert len(registered) == 3
+
+
+def test_arrays_of_labels_are_on_the_grid_of_their_image(subject, atlases, by_hand):
+    image, labels = atlases[0][:2]
+    found = propagate(subject[0], [(image, labels.data.tolist())], **FAST)
+    np.testing.assert_array_equal(found.labels.data, by_hand[0][0])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["image.nii", "labels.nii"], "atlas 1: is no pair .* give a list of"),
+        ([("image.nii",)], "atlas 1: is no pair .* give a list of"),
+        ("atlases.csv", "atlases: is a str; give a list of"),
+        (Image.from_array(np.ones((9, 9, 9))), "atlases: is a Image; give a list of"),
+    ],
+)
+def test_what_is_no_list_of_atlases(subject, given, message):
+    with pytest.raises(InputError, match=message):
+        propagate(subject[0], given, **FAST)
+
+
 @pytest.mark.slow
 def test_real_atlases_label_a_real_scan(data_dir):
     def scan(number):

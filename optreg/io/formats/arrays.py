@@ -14,19 +14,31 @@ from numpy.typing import NDArray
 from optreg.errors import InputError, OutputError
 from optreg.io.files import PathLike, largest_content, write_atomic
 
-__all__ = ["NUMPY", "read_array", "write_array"]
+__all__ = ["NUMPY", "PLAIN", "POSITIONS", "read_array", "write_array"]
 
 NUMPY = (".npz", ".npy")
 """Endings of the files that are read and written here."""
 
+PLAIN = "arr_0"
+"""Name of an array in an .npz file to which none is given, as NumPy has it."""
+POSITIONS = {"torch": "align_corners_false", "torch-aligned": "align_corners_true"}
+"""Formats of positions, and the names of their arrays in an .npz file."""
 
-def read_array(path: Path) -> NDArray[Any]:
+
+def read_array(path: Path, name: str = PLAIN) -> NDArray[Any]:
     """The array of a .npy file, or of an .npz file that holds only one.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        Of the array, as `write_array` was given it; others but those of other formats will do.
 
     Raises
     ------
     InputError
-        Damaged, several arrays, a size the file cannot hold, or values that are not real.
+        Damaged, several arrays, an array of another format, a size the file cannot hold, or values
+        that are not real.
     """
     try:
         if path.name.lower().endswith(".npy"):
@@ -35,7 +47,7 @@ def read_array(path: Path) -> NDArray[Any]:
                 file.seek(0)
                 values = np.lib.format.read_array(file, allow_pickle=False)
         else:
-            values = _read_npz(path)
+            values = _read_npz(path, name)
     except InputError:
         raise
     # A damaged archive can fail in any layer of zipfile, zlib and numpy, each with its own errors.
@@ -47,26 +59,33 @@ def read_array(path: Path) -> NDArray[Any]:
     return values
 
 
-def write_array(path: PathLike, array: NDArray[Any], overwrite: bool) -> Path:
-    """Write an array as .npz (compressed, under the name ``arr_0``) or .npy.
+def write_array(path: PathLike, array: NDArray[Any], overwrite: bool, name: str = PLAIN) -> Path:
+    """Write an array as .npz (compressed, under `name`) or .npy.
 
     Raises
     ------
     OutputError
         Another ending, or see `optreg.io.files.write_atomic`.
     """
-    name = str(path).lower()
-    if not name.endswith(NUMPY):
+    file = str(path).lower()
+    if not file.endswith(NUMPY):
         raise OutputError(f"{path}: format of NumPy; end the name in .npz or .npy")
-    pieces = _npz_pieces(array) if name.endswith(".npz") else _npy_pieces(array)
+    pieces = _npz_pieces(array, name) if file.endswith(".npz") else _npy_pieces(array)
     return write_atomic(path, pieces, overwrite)
 
 
-def _read_npz(path: Path) -> NDArray[Any]:
+def _read_npz(path: Path, name: str) -> NDArray[Any]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if len(members) != 1:
             raise InputError(f"holds {len(members)} arrays; one is needed")
+        found = members[0].filename.removesuffix(".npy")
+        for format, other in POSITIONS.items():
+            if found == other != name:
+                raise InputError(
+                    f"is a grid of torch ({found}); name its format, {format} (optreg convert "
+                    f"--from {format}, or read_transform with format='{format}')"
+                )
         with archive.open(members[0]) as file:
             _check_header(file, largest_content(path))
         with archive.open(members[0]) as file:
@@ -112,12 +131,12 @@ def _npy_pieces(array: NDArray[Any]) -> Iterator[bytes]:
         yield part.tobytes()
 
 
-def _npz_pieces(array: NDArray[Any]) -> Iterator[bytes]:
+def _npz_pieces(array: NDArray[Any], name: str) -> Iterator[bytes]:
     sink = _Collector()
     # Not numpy.savez_compressed: level 6 takes three times as long for 2 % of the size, and the
     # time stamp makes equal fields different files.
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # type: ignore[call-overload]
-        entry = zipfile.ZipInfo("arr_0.npy")
+        entry = zipfile.ZipInfo(f"{name}.npy")
         entry.compress_type = zipfile.ZIP_DEFLATED
         with archive.open(entry, "w", force_zip64=True) as file:
             for piece in _npy_pieces(array):

@@ -3,6 +3,10 @@
 For volumes (X, Y, Z) given to torch as (1, 1, X, Y, Z), the grid is (1, X, Y, Z, 3): positions in
 the moving volume from -1 to 1 along each of its axes, the last axis first. With
 ``align_corners=True`` -1 and 1 are the centres of the outer voxels, without it their outer faces.
+
+Nothing in the numbers tells such a grid from small displacements, so the name of the array in an
+.npz file does: ``align_corners_false`` or ``align_corners_true``. Files of others, with any other
+name, are what the caller says they are.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.io.files import PathLike
-from optreg.io.formats.arrays import read_array, write_array
+from optreg.io.formats.arrays import POSITIONS, read_array, write_array
 from optreg.io.formats.frame import Frame
 from optreg.transform import DisplacementField
 
@@ -35,19 +39,19 @@ def read_centres(path: Path, fixed: Grid | None, moving: Grid | None) -> Displac
 def faces_to_file(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
     """Write float32 (X, Y, Z, 3) for ``align_corners=False``."""
     frame = _frame(field.fixed_grid, field.source_grid, align_corners=False)
-    return write_array(path, frame.encode(field.disp), overwrite)
+    return write_array(path, frame.encode(field.disp), overwrite, POSITIONS["torch"])
 
 
 def centres_to_file(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
     """Write float32 (X, Y, Z, 3) for ``align_corners=True``."""
     frame = _frame(field.fixed_grid, field.source_grid, align_corners=True)
-    return write_array(path, frame.encode(field.disp), overwrite)
+    return write_array(path, frame.encode(field.disp), overwrite, POSITIONS["torch-aligned"])
 
 
 def _read(
     path: Path, fixed: Grid | None, moving: Grid | None, align_corners: bool
 ) -> DisplacementField:
-    values = read_array(path)
+    values = read_array(path, POSITIONS["torch-aligned" if align_corners else "torch"])
     if values.ndim == 5 and values.shape[0] == 1:
         values = values[0]
     if values.ndim != 4 or values.shape[3] != 3:
