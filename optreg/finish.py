@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from optreg.config import RegistrationConfig
 from optreg.continuous.repair import repair_pair, tighten_inverse
 from optreg.kernels import Backend
 from optreg.preprocess import Box
 from optreg.transform import DisplacementField
+from optreg.transform.inverse import affine_part
 
-__all__ = ["finish", "free_of_folds"]
+__all__ = ["finish", "free_of_folds", "volume_change"]
 
 
 def finish(
@@ -53,16 +56,35 @@ def finish(
         begin, end = (backend.asarray(s.disp) for s in (start, start.invert()))
         forward, inverse = k.compose(begin, forward), k.compose(inverse, end)
     if start is not None or any(_folds_at_rim(f, box, backend) for f in (forward, inverse)):
-        repaired += free_of_folds(forward, inverse, config, backend)
+        repaired += free_of_folds(forward, inverse, config, backend, volume_change(start))
     return (forward, inverse), repaired
 
 
-def free_of_folds(forward: Any, inverse: Any, config: RegistrationConfig, backend: Backend) -> int:
-    """Free two fields (3, X, Y, Z) of folds in place; how many voxels that changed."""
-    repaired = repair_pair(forward, inverse, config.repair, backend)
+def free_of_folds(
+    forward: Any,
+    inverse: Any,
+    config: RegistrationConfig,
+    backend: Backend,
+    volume: float = 1.0,
+) -> int:
+    """Free two fields (3, X, Y, Z) of folds in place; how many voxels that changed.
+
+    Both contain a start with this `volume_change`.
+    """
+    repaired = repair_pair(forward, inverse, config.repair, backend, volume)
     for _ in range(config.repair.tighten_rounds):
-        tighten_inverse(forward, inverse, config.repair, backend)
+        tighten_inverse(forward, inverse, config.repair, backend, volume)
     return repaired
+
+
+def volume_change(start: DisplacementField | None) -> float:
+    """How many times as large the linear part of a start makes a volume; 1 without a start.
+
+    The same in voxels and in mm: both ends of a displacement are in voxels of one grid.
+    """
+    if start is None:
+        return 1.0
+    return float(abs(np.linalg.det(affine_part(start).matrix[:3, :3])))
 
 
 def _folds_at_rim(disp: Any, box: Box, backend: Backend) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from optreg import continuous, discrete, features
 from optreg.config import RegistrationConfig
-from optreg.finish import finish, free_of_folds
+from optreg.finish import finish, free_of_folds, volume_change
 from optreg.inputs import Inputs
 from optreg.kernels import Backend
 from optreg.prepare import Volumes, prepare
@@ -29,6 +29,9 @@ Progress = Callable[[str, float], None]
 
 _SAME_CONTRAST = 0.3
 """Correlation of the intensities above which two images count as one contrast."""
+
+_SAME_VOLUME = 2.0
+"""Factor by which a start changes volumes from which on it does more than move and deform."""
 
 _SHARES = {"preprocess": 0.05, "discrete": 0.1, "features": 0.13, "refine": 0.9, "finish": 1.0}
 """Part of the whole that is done when a stage ends, for the progress."""
@@ -78,9 +81,7 @@ def _registered(
 ) -> Registration:
     """`register_volumes` where the order is right."""
     clock, still = _Clock(progress, backend), inputs.still_axes
-    # What is gone on from would lose what it moves along axes that must not move.
-    go_on = inputs.refine and not any(inputs.start.disp[axis].any() for axis in still)  # type: ignore[union-attr]
-    start, begin = (None, inputs.start) if go_on else (inputs.start, None)
+    start, begin = (None, inputs.start) if _goes_on(inputs) else (inputs.start, None)
     with backend.active():
         with clock.stage("preprocess"):
             volumes = prepare(inputs, start, config, backend)
@@ -112,6 +113,18 @@ def _registered(
         )
     result.timings.update(clock.seconds)
     return result
+
+
+def _goes_on(inputs: Inputs) -> bool:
+    """Whether the start itself is refined, instead of what it warps the moving image to."""
+    if not inputs.refine or inputs.start is None:
+        return False
+    # It would lose what it moves along axes that must not move.
+    if any(inputs.start.disp[axis].any() for axis in inputs.still_axes):
+        return False
+    # Smoothing would even out scaling from the border of the box on.
+    volume = volume_change(inputs.start)
+    return 1 / _SAME_VOLUME < volume < _SAME_VOLUME
 
 
 def _choose(wanted: str, volumes: Volumes, field: Any | None, backend: Backend) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from optreg.affine import resample_foreground
 from optreg.config import RegistrationConfig
-from optreg.finish import free_of_folds
+from optreg.finish import free_of_folds, volume_change
 from optreg.grid import Grid
 from optreg.inputs import Inputs
 from optreg.kernels import Backend
@@ -60,7 +60,8 @@ def thick_of(
     ]
     with backend.active():
         forward, inverse = (backend.asarray(disp) for disp in fields)
-        repaired = free_of_folds(forward, inverse, config, backend)
+        volume = volume_change(inputs.start)
+        repaired = free_of_folds(forward, inverse, config, backend, volume)
         found = Registration.assemble(
             fixed,
             moving,

@@ -15,7 +15,7 @@ from optreg.image import Image
 from optreg.io import load_image
 from optreg.kernels import cpu
 from optreg.metrics import dice, mean_over_labels, warp_label_map
-from optreg.transform import DisplacementField
+from optreg.transform import Affine, DisplacementField
 
 SHAPE = (48, 56, 48)
 
@@ -85,6 +85,23 @@ def test_start_and_mask_are_those_of_the_thick_image(pair, truth):
     assert error_mm(result, truth, inside) < 0.5
     refined = optreg.register(fixed, moving, init=start.disp, refine=True, **given)
     assert error_mm(refined, truth, inside) < 0.5
+
+
+@pytest.mark.parametrize("scale", [0.25, 4.0])
+def test_start_that_scales_is_no_fold_of_the_thick_field(scale, pair):
+    fixed, moving = (thick(image, 3) for image in pair)
+    given = {"preset": "fast", "device": "cpu"}
+    plain = optreg.register(fixed, moving, init=None, **given)
+    # About the centre, in which the grid of either direction has most to say.
+    away = np.diag([scale, scale, scale, 1.0])
+    away[:3, 3] = (1 - scale) * moving.grid.voxel_to_world((np.array(moving.shape) - 1) / 2)
+    there = Image(moving.data, Grid(moving.shape, away @ moving.grid.affine), "there")
+    found = optreg.register(fixed, there, init=Affine(away), **given)
+    points = np.argwhere(fixed.data > 0)
+    apart = found.transform.to_points(points) - plain.transform.to_points(points)
+    assert np.linalg.norm(apart, axis=1).mean() < 0.02
+    for field in (found.disp, found.inverse):
+        assert cpu.minimum_determinant(field).min() > 0
 
 
 def test_voxels_that_are_nearly_cubes_are_left_alone(pair, caplog):

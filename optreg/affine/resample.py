@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optreg.image import Image
 from optreg.intensities import find_intensities
 from optreg.kernels import Backend
 from optreg.preprocess import box_around
 from optreg.transform import DisplacementField
+from optreg.transform.inverse import affine_part
 from optreg.transform.sampling import outside, thickened
 
 __all__ = ["resample_foreground"]
@@ -23,6 +25,8 @@ _PAD_VOX = 2
 """Voxels of repeated edge, for samples at the border of the image."""
 _COARSER = 0.5
 """Standard deviation for a voxel of a coarser grid, in its voxels, less that of the image's own."""
+_SAME_STEP = 1.25
+"""Change of the step by a field up to which the smoothing stays as the grids alone have it."""
 
 
 def resample_foreground(image: Image, field: DisplacementField, backend: Backend) -> Image:
@@ -31,7 +35,8 @@ def resample_foreground(image: Image, field: DisplacementField, backend: Backend
     Mixing the two would draw a rim of in-between values around the foreground, a voxel wide, that
     looks like tissue; and linear interpolation would smooth away what is fine, more of it half-way
     between two voxels than at one. A voxel is foreground where more than half of it is. Where the
-    fixed grid is coarser, what it cannot show is smoothed away first.
+    fixed grid is coarser, as the field puts it into the moving image, what it cannot show is
+    smoothed away first.
 
     Parameters
     ----------
@@ -58,11 +63,28 @@ def resample_foreground(image: Image, field: DisplacementField, backend: Backend
     inside = xp.flatnonzero(share > 0.5)
     found = xp.zeros(share.size, xp.float32)
     if len(inside):
-        step = np.abs(onto[:3, :3]).max(axis=1)  # of the fixed grid, in voxels of the moving one
+        step = _step_vox(onto, field)
         sigma_vox = _COARSER * np.sqrt(np.maximum(step**2 - 1, 0))
         found[inside] = _cubic(above, disp, inside, sigma_vox, backend)
     resampled = backend.asnumpy(found.reshape(*share.shape))
     return Image(resampled, field.fixed_grid, image.name)
+
+
+def _step_vox(onto: NDArray[np.float64], field: DisplacementField) -> NDArray[np.float64]:
+    """Step of the fixed grid, as `field` maps it, along the axes of the moving one, in its voxels.
+
+    The grids alone (`onto`) say it unless the linear part of the field scales, or turns long
+    voxels to another axis. Lengths of rows do not change where cubes are turned.
+    """
+    step = np.abs(onto[:3, :3]).max(axis=1)
+    if not field.disp.any():
+        return np.asarray(step)
+    grid = field.fixed_grid
+    in_voxels = np.linalg.solve(grid.affine, affine_part(field).matrix @ grid.affine)
+    before, after = (np.linalg.norm(m[:3, :3], axis=1) for m in (onto, onto @ in_voxels))
+    change = after / before
+    same = (change < _SAME_STEP) & (change > 1 / _SAME_STEP)
+    return np.asarray(np.where(same, step, step * change))
 
 
 def _cubic(above: Any, disp: Any, inside: Any, sigma_vox: Any, backend: Backend) -> Any:

@@ -81,3 +81,58 @@ def test_voxels_that_meet_keep_their_values(ball, rng):
     padded = Image(np.pad(textured.data, 3), Grid((30, 32, 28), larger))
     found = resample_foreground(padded, DisplacementField.identity(GRID), BACKEND)
     np.testing.assert_array_equal(found.data, textured.data)
+
+
+def linear_map(linear):
+    """Affine that multiplies positions by a matrix."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    return Affine(matrix)
+
+
+def textured(rng, affine):
+    """Foreground everywhere, of values that have nothing to do with those beside them."""
+    return Image(rng.uniform(0.5, 1, GRID.shape).astype(np.float32), Grid(GRID.shape, affine))
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.7])
+def test_field_that_scales_down_onto_smaller_voxels_loses_nothing(scale, rng):
+    """Each voxel of the fixed grid meets one of the moving grid."""
+    field = linear_map(scale * np.eye(3))
+    image = textured(rng, field.matrix)
+    found = resample_foreground(image, field.to_displacement(GRID), BACKEND)
+    np.testing.assert_allclose(found.data, image.data, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [2.0, 3.0])
+def test_field_that_scales_up_skips_no_detail(scale, rng):
+    """As where a grid is coarser: the same positions, and as much smoothed."""
+    field, small = linear_map(scale * np.eye(3)), Grid.identity((8, 8, 7))
+    image = textured(rng, np.eye(4))
+    by_field = resample_foreground(image, field.to_displacement(small), BACKEND).data
+    coarse = DisplacementField.identity(Grid(small.shape, field.matrix))
+    by_grid = resample_foreground(image, coarse, BACKEND).data
+    np.testing.assert_allclose(by_field, by_grid, atol=1e-4)
+    assert by_field.std() < 0.5 * image.data.std()
+
+
+def test_long_voxels_that_a_field_turns_smooth_along_the_axis_they_come_to_lie_on(rng):
+    turned = linear_map([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    thick = Grid((12, 14, 6), np.diag([1.0, 1.0, 3.0, 1.0]))
+    image = textured(rng, turned.matrix)
+    found = resample_foreground(image, turned.to_displacement(thick), BACKEND).data
+    straight = Image(image.data, GRID)
+    expected = resample_foreground(straight, DisplacementField.identity(thick), BACKEND).data
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.85, 1.15])
+def test_field_that_hardly_scales_leaves_the_smoothing_to_the_grids(scale, rng):
+    field = linear_map(scale * np.eye(3))
+    coarse = Grid((9, 9, 9), np.diag([2.0, 2.0, 2.0, 1.0]))
+    image = textured(rng, np.eye(4))
+    found = resample_foreground(image, field.to_displacement(coarse), BACKEND).data
+    smooth = ndimage.gaussian_filter(image.data, 0.5 * np.sqrt(3), mode="nearest")
+    expected = ndimage.map_coordinates(smooth, 2 * scale * np.indices(coarse.shape), order=3)
+    inside = (slice(2, -2),) * 3
+    np.testing.assert_allclose(found[inside], expected[inside], atol=0.005)

@@ -93,3 +93,70 @@ def test_hopeless_field_is_smoothed_as_a_whole():
     disp = (4 * np.random.default_rng(0).standard_normal((3, 14, 12, 13))).astype(np.float32)
     assert repair_folds(disp, RepairConfig(max_rounds=1), BACKEND) == disp[0].size
     assert cpu.minimum_determinant(disp).min() > 0
+
+
+def scaled(disp, scale):
+    """A field followed by scaling about the centre of the grid."""
+    centre = (np.array(SHAPE) - 1).reshape(3, 1, 1, 1) / 2
+    there = np.indices(SHAPE) + disp
+    return (centre + scale * (there - centre) - np.indices(SHAPE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("scale", [0.2, 0.24])
+def test_scaling_is_no_fold(scale):
+    forward = scaled(noise(3, 1.0), scale)
+    assert cpu.minimum_determinant(forward).max() < RepairConfig().threshold
+    inverse, before = cpu.invert(forward), forward.copy()
+    settings = replace(RepairConfig(), largest_error_vox=0.0)
+    assert repair_pair(forward, inverse, settings, BACKEND, scale**3) == 0
+    assert repair_folds(forward, settings, BACKEND, scale**3) == 0
+    np.testing.assert_array_equal(forward, before)
+
+
+@pytest.mark.parametrize("scale", [4.0, 5.0])
+def test_scaling_is_no_fold_of_the_inverse_either(scale):
+    forward = scaled(noise(3, 1.0), scale)
+    inverse = cpu.invert(forward)
+    assert 0 < cpu.minimum_determinant(inverse).min() < RepairConfig().threshold
+    before = forward.copy(), inverse.copy()
+    settings = replace(RepairConfig(), largest_error_vox=0.0)
+    assert repair_pair(forward, inverse, settings, BACKEND, scale**3) == 0
+    np.testing.assert_array_equal(forward, before[0])
+    np.testing.assert_array_equal(inverse, before[1])
+
+
+def test_the_inverse_of_scaling_is_tightened_too():
+    forward = scaled(noise(4, 1.5, 2.0), 4.0)
+    inverse = cpu.invert(forward)
+    landed = np.indices(SHAPE) + forward
+    ends = np.array(SHAPE).reshape(3, 1, 1, 1) - 6
+    met = ((landed > 5) & (landed < ends)).all(axis=0)[4:-4, 4:-4, 4:-4]
+    before = error(forward, inverse)[met].mean()
+    tighten_inverse(forward, inverse, RepairConfig(), BACKEND, 4.0**3)
+    assert error(forward, inverse)[met].mean() < 0.7 * before
+    assert cpu.minimum_determinant(inverse).min() > 0
+
+
+# The fold is 5 voxels deep in the one image, and 1 or 20 of the 40 in the other.
+@pytest.mark.parametrize(("scale", "most"), [(0.2, 0.01), (4.0, 0.2)])
+def test_folds_of_a_scaled_field_are_removed_and_little_else(scale, most):
+    forward = scaled(planted(), scale)
+    inverse = cpu.invert(forward)
+    assert cpu.folding_sums(forward).folded_voxels > 0
+    settings = replace(RepairConfig(), largest_error_vox=0.0)
+    changed = repair_pair(forward, inverse, settings, BACKEND, scale**3)
+    assert 0 < changed < most * forward[0].size
+    for field in (forward, inverse):
+        assert cpu.minimum_determinant(field).min() > 0
+        assert cpu.folding_sums(field).folded_voxels == 0
+
+
+@pytest.mark.parametrize("volume", [0.5, 2.0])
+def test_ordinary_changes_of_volume_make_no_difference(volume):
+    pairs = []
+    for given in ((), (volume,)):
+        forward, inverse = rough(), cpu.invert(rough())
+        repair_pair(forward, inverse, RepairConfig(), BACKEND, *given)
+        tighten_inverse(forward, inverse, RepairConfig(), BACKEND, *given)
+        pairs.append((forward, inverse))
+    np.testing.assert_array_equal(*pairs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import ClassVar
 
@@ -14,7 +16,7 @@ import optreg
 import optreg.kernels
 from optreg.errors import DeviceError, DeviceMemoryError
 from optreg.kernels import get_backend
-from optreg.kernels.gpu import device
+from optreg.kernels.gpu import Engine, device
 
 
 class OutOfMemoryError(MemoryError):
@@ -59,7 +61,7 @@ def fake(monkeypatch):
     )
     vars(cupy).update(
         {name: getattr(np, name) for name in ("empty", "float32", "int64", "ndarray", "zeros")},
-        __version__="0.0",
+        __version__="14.0",
         RawModule=lambda code: SimpleNamespace(get_function=lambda name: lambda *args: None),
         asarray=np.asarray,
         ascontiguousarray=np.ascontiguousarray,
@@ -82,7 +84,7 @@ def test_a_gpu_is_used_when_there_is_one(fake):
     assert get_backend("auto").name == get_backend("cuda").name == "cuda:0"
     assert get_backend("cuda:1").name == "cuda:1"
     assert get_backend("cpu").name == "cpu"
-    assert device.describe(1) == "Fake 1, 3.0 of 80.0 GiB free, CUDA 13.1, CuPy 0.0"
+    assert device.describe(1) == "Fake 1, 3.0 of 80.0 GiB free, CUDA 13.1, CuPy 14.0"
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">i2", np.longdouble, np.uint8, np.float64, bool])
@@ -129,6 +131,44 @@ def test_a_gpu_that_cannot_be_used(fake, monkeypatch):
     assert get_backend("auto").name == "cpu"
 
 
+def test_a_gpu_that_another_process_has_for_itself(fake, caplog, monkeypatch):
+    """There, the first thing that needs a context fails, and that is choosing the GPU."""
+
+    def no_context(index):
+        raise RuntimeError("cudaErrorDevicesUnavailable:\nCUDA-capable device(s) is/are busy")
+
+    fake.cuda.Device = no_context
+    with pytest.raises(DeviceError, match=r"cuda:1: cannot be used .*busy\)") as error:
+        get_backend("cuda:1")
+    assert "\n" not in str(error.value)
+    monkeypatch.setattr(optreg.kernels, "find_spec", lambda name: name)
+    optreg.kernels._say_once.cache_clear()
+    assert get_backend("auto").name == "cpu" and "busy" in caplog.text
+
+
+@pytest.mark.parametrize("version", ["13.6.0", "9.1", "13.0.0rc1"])
+def test_a_cupy_that_is_too_old(fake, version, monkeypatch):
+    fake.__version__ = version
+    monkeypatch.setattr(optreg.kernels, "find_spec", lambda name: name)
+    with pytest.raises(DeviceError, match=f"CuPy {version} is too old, 14 or later is needed; pip"):
+        get_backend("cuda")
+    assert get_backend("auto").name == "cpu"
+
+
+@pytest.mark.parametrize("version", ["14.0.0rc1", "15.1", "unknown"])
+def test_a_cupy_that_is_new_enough(fake, version):
+    fake.__version__ = version
+    assert get_backend("cuda").name == "cuda:0"
+
+
+def test_the_oldest_cupy_is_that_of_the_installation():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    extras = setup["options.extras_require"]
+    for name in ("cuda12", "cuda13"):
+        assert extras[name].partition(">=")[2].strip() == str(device._OLDEST)
+
+
 @pytest.mark.parametrize("broken", [False, True])
 def test_no_cupy_or_a_broken_one(broken, monkeypatch, tmp_path):
     device.cuda_backend.cache_clear()
@@ -166,6 +206,13 @@ def test_memory_is_asked_for_in_advance(fake):
     with pytest.raises(DeviceMemoryError, match="5120 MB of memory are needed, 4096 of 81920 MB"):
         backend.require(5 * 2**30)
     assert backend.peak_bytes() == 5 * 2**30
+
+
+def test_more_values_than_a_gpu_can_number_are_a_lack_of_room(fake):
+    """So that "auto" goes on with the CPU, as the next test has it."""
+    engine = Engine(fake, lambda name: lambda *args: None)
+    with pytest.raises(DeviceMemoryError, match="3000000000 values are too many for one kernel"):
+        engine.launch("landing", 3_000_000_000)
 
 
 def test_auto_goes_on_with_the_cpu_where_memory_is_short(fake, blobs, caplog, monkeypatch):

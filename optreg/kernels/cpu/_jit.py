@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import numba
+
+_log = logging.getLogger("optreg")
 
 
 def _writable(folder: Path) -> bool:
@@ -59,9 +63,44 @@ _wait_asleep()
 _FASTMATH = {"contract", "arcp", "nsz"}
 
 
+@cache
+def _say_once(why: str) -> None:
+    """Tell what the cache suffers from; it is the same for one kernel and the next."""
+    _log.warning("compiled kernels cannot be kept on disk (%s): each process compiles them", why)
+
+
+def _without(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but nothing is loaded or saved where the disk does not allow it."""
+
+    @wraps(operation)
+    def tolerant(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return operation(*args, **kwargs)
+        except OSError as error:
+            _say_once(error.strerror or type(error).__name__)
+            return None
+
+    return tolerant
+
+
+def _tolerant(kernel: Any) -> Any:
+    """Let a kernel work where its folder was writable at import and is not later: a full disk.
+
+    Numba saves what it has just compiled in the call that needs it, and an error of the disk would
+    end that call. This reaches into numba: where it looks different, errors remain what they are.
+    """
+    kept = getattr(kernel, "_cache", None)
+    for name in ("load_overload", "save_overload"):
+        operation = getattr(kept, name, None)
+        if callable(operation):
+            setattr(kept, name, _without(operation))
+    return kernel
+
+
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a serial helper that parallel kernels inline or call."""
-    return numba.njit(cache=CACHED, fastmath=_FASTMATH, error_model="numpy", nogil=True)(function)
+    settings = {"cache": CACHED, "fastmath": _FASTMATH, "error_model": "numpy", "nogil": True}
+    return _tolerant(numba.njit(**settings)(function))
 
 
 def inline_jit(function: Callable[..., Any]) -> Any:
@@ -77,6 +116,7 @@ def parallel_jit(function: Callable[..., Any]) -> Any:
     Kernels keep every reduction inside one iteration of the parallel loop (one plane, one line),
     so that results do not depend on the number of threads.
     """
-    return numba.njit(
+    kernel = numba.njit(
         cache=CACHED, fastmath=_FASTMATH, error_model="numpy", parallel=True, nogil=True
     )(function)
+    return _tolerant(kernel)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from typing import Any
 
@@ -19,6 +19,8 @@ from optreg.kernels.gpu.source import read_source
 __all__ = ["cuda_backend", "describe", "to_device"]
 
 _INSTEAD = "or use --device cpu"
+_OLDEST = 14
+"""Version of CuPy from which on it has what is used of it; setup.cfg asks for the same."""
 
 
 def _import_cupy(device: str) -> Any:
@@ -34,6 +36,13 @@ def _import_cupy(device: str) -> Any:
                 f"{_INSTEAD}"
             ) from error
         raise DeviceError(f"{device}: CuPy cannot be loaded ({error}); {_INSTEAD}") from error
+    version = str(getattr(cupy, "__version__", ""))
+    major = version.partition(".")[0]
+    if major.isdecimal() and int(major) < _OLDEST:
+        raise DeviceError(
+            f"{device}: CuPy {version} is too old, {_OLDEST} or later is needed; "
+            f"pip install --upgrade 'optreg[cuda12]' or [cuda13], {_INSTEAD}"
+        )
     return cupy
 
 
@@ -118,13 +127,12 @@ def cuda_backend(index: int = 0) -> Backend:
         memory.peak_bytes,
         partial(repeated, record=Recorder(cupy)),
     )
-    with cupy.cuda.Device(index):
-        _try_out(backend)
+    _try_out(backend, lambda: cupy.cuda.Device(index))
     return backend
 
 
-def _try_out(backend: Backend) -> None:
-    """Run something small: a GPU that is counted may lack a compiler, or its support.
+def _try_out(backend: Backend, chosen: Callable[[], AbstractContextManager[Any]]) -> None:
+    """Run something small: a GPU that is counted may lack a compiler, or be taken or full.
 
     Raises
     ------
@@ -133,8 +141,9 @@ def _try_out(backend: Backend) -> None:
     """
     xp = backend.xp
     try:
-        where = backend.kernels.landing(xp.zeros((3, 2, 2, 2), xp.float32), xp.zeros(1, xp.int64))
-        backend.asnumpy(where + 1)
+        with chosen():
+            field, first = xp.zeros((3, 2, 2, 2), xp.float32), xp.zeros(1, xp.int64)
+            backend.asnumpy(backend.kernels.landing(field, first) + 1)
     except Exception as error:  # whatever libraries that are missing or do not fit raise
         reason = " ".join(str(error).split())
         raise DeviceError(f"{backend.name}: cannot be used ({reason}); {_INSTEAD}") from error

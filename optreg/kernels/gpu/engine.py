@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optreg.errors import DeviceError
+from optreg.errors import DeviceMemoryError
 from optreg.kernels.gpu.source import Parameter, parameters
 from optreg.kernels.reference.weights import gaussian_weights, spline_weights
 
@@ -43,13 +43,15 @@ class Engine:
 
         Raises
         ------
-        DeviceError
-            More threads than can be numbered.
+        DeviceMemoryError
+            More threads than can be numbered; another device may have room for so much.
         TypeError, ValueError
             An argument does not fit the kernel: wrong dtype, not contiguous, of another library.
         """
         if count >= _MOST:
-            raise DeviceError(f"{count} values are too many for one kernel; use --device cpu")
+            raise DeviceMemoryError(
+                f"{count} values are too many for one kernel of a GPU; use --device cpu"
+            )
         # Thousands of launches to a registration: what is said here twice costs milliseconds.
         checked, array = [], self.xp.ndarray
         for parameter, value in zip(parameters()[name], args, strict=True):
