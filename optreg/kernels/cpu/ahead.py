@@ -110,7 +110,8 @@ def _missing() -> bool:
 def _together(helpers: int) -> None:
     """Compile in this process and some more. What goes wrong with those is left to this one."""
     settings: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    paths = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)
+    # The same code, or what is compiled would be kept elsewhere; "" is the folder we are in.
+    paths = os.pathsep.join(map(os.path.abspath, sys.path))
     settings["env"] = {**os.environ, "PYTHONPATH": paths}
     started: list[subprocess.Popen[bytes]] = []
     with _AT_WORK, suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
