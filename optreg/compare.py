@@ -163,14 +163,15 @@ class Comparison:
     @cached_property
     def judged_by_other_labels(self) -> tuple[str, ...]:
         """Methods whose Dice is of other labels than that of the reference, for some pair."""
-        reference = self.methods[0].labels
-
-        def differs(pair: str, labels: Mapping[str, Mapping[int, float]]) -> bool:
-            both = reference.get(pair), labels.get(pair)
-            return all(both) and set(both[0] or ()) != set(both[1] or ())
-
+        reference, *others = self.methods
         return tuple(
-            m.name for m in self.methods[1:] if any(differs(p, m.labels) for p in self.pairs)
+            method.name
+            for method in others
+            if any(
+                reference.labels[pair].keys() != method.labels[pair].keys()
+                for pair in self.pairs
+                if pair in reference.labels and pair in method.labels
+            )
         )
 
     @cached_property

@@ -87,15 +87,11 @@ def _scored(case: Case) -> dict[str, Any]:
     masked = fixed if case.mask == "fixed" else load_image(case.pair.moving, nan_to=0.0)
     given: dict[str, Any] = {"fixed_mask": masked.data > 0, "spacing": tuple(fixed.grid.spacing)}
     maps = _beside(case.pair, case.labels, IMAGE_ENDINGS)
-    judged: Any = field.disp
     if maps:
         # The challenge compares voxels, wherever the headers say that they are.
-        labels = [load_image(path) for path in maps]
-        given["fixed_labels"], given["moving_labels"] = (image.data for image in labels)
+        given["fixed_labels"], given["moving_labels"] = (load_image(path) for path in maps)
         given |= {"labels": case.label_list, "hd95": case.hd95}
-        if labels[1].shape != fixed.shape:
-            judged = DisplacementField.between_voxels(field.disp, fixed.grid, labels[1].grid)
-    result = evaluate(judged, **given)
+    result = evaluate(field.disp, **given)
     numbers: dict[str, Any] = {
         "ndv": result["folding"]["ndv_percent"],
         "folded_voxels": result["folding"]["folded_voxels"],

@@ -34,7 +34,6 @@ _FORMATS = {
     "ras": "4x4 matrix from fixed to moving RAS mm, text",
 }
 _NAMES = tuple(filter(None, _FORMATS))
-_MATRICES = ("flirt", "ras")
 # Endings that say all there is to know of the format to write.
 _FORMAT_OF_ENDING = {
     ".npz": "npz", ".mha": "itk", ".nrrd": "itk", ".h5": "itk", ".tfm": "itk",
@@ -143,22 +142,15 @@ def _read(path: str, source: str | None, images: Sequence[Grid | None], fixed: G
 def _write(
     args: argparse.Namespace, result: Transform, target: str, fixed: Grid, moving: Grid | None
 ) -> int:
-    from optreg.io.fields import write_transform
+    from optreg.io.fields import holds_affine, write_transform
     from optreg.transform import Affine
 
     write_transform(args.output, result, fixed, moving, format=target, overwrite=args.overwrite)
     if not args.quiet:
-        stays = isinstance(result, Affine) and _holds_affine(args.output, target)
+        stays = isinstance(result, Affine) and holds_affine(args.output, target)
         what = "affine" if stays else f"field of {grid_text(fixed)}"
         print(f"{args.output}: {what}, format {target}")
     return 0
-
-
-def _holds_affine(output: str, target: str) -> bool:
-    """Whether an affine is written as such, not as a field."""
-    from optreg.io.formats import itk
-
-    return target in _MATRICES or (target == "itk" and output.lower().endswith(itk.AFFINES))
 
 
 def _points(args: argparse.Namespace, fixed: Grid) -> int:

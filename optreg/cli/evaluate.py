@@ -114,7 +114,8 @@ def _run_one(args: argparse.Namespace) -> int:
         moving_labels = load_labels(args.moving_labels)
         assert moving_labels is not None  # the two were required together
         # Images that were aligned first may lie apart; then the field leads from one to the other.
-        if not field.apply(moving_labels, "nearest").data.any():
+        met = moving_labels.grid.overlaps(grid) or field.apply(moving_labels, "nearest").data.any()
+        if not met:
             require_overlap(moving_labels, grid, "the field")
         given["moving_labels"] = moving_labels
     if args.fixed_landmarks:

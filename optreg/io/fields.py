@@ -24,6 +24,7 @@ from optreg.transform import Affine, DisplacementField
 __all__ = [
     "FORMATS",
     "FieldFormat",
+    "holds_affine",
     "read_field",
     "read_transform",
     "write_field",
@@ -264,12 +265,17 @@ def write_transform(
         return _write_field(path, transform, format, overwrite)
     if format in _MATRIX_WRITERS:
         return _MATRIX_WRITERS[format](path, transform, fixed_grid, moving_grid, overwrite)
-    if format == "itk" and _ends(path, itk.AFFINES):
+    if holds_affine(path, format):
         return itk.affine_to_file(path, transform, overwrite)
     if fixed_grid is None:
         raise InputError(f"{path}: an affine becomes a field on a grid; give the fixed image")
     field = transform.to_displacement(fixed_grid, moving_grid)
     return _write_field(path, field, format, overwrite)
+
+
+def holds_affine(path: PathLike, format: str) -> bool:
+    """Whether `write_transform` writes an affine as such, not as a field."""
+    return format in _MATRIX_WRITERS or (format == "itk" and _ends(path, itk.AFFINES))
 
 
 def _write_field(path: PathLike, field: DisplacementField, format: str, overwrite: bool) -> Path:

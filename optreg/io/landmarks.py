@@ -119,10 +119,10 @@ def match_landmarks(
             "counterpart"
         )
     unique = len({*fixed.names}) == len({*moving.names}) == count
-    common = [name for name in fixed.names if name in set(moving.names)]
+    alone = sorted({*fixed.names} ^ {*moving.names})
+    common = [name for name in fixed.names if name not in alone]
     if not (unique and common):
         return list(range(count)), list(range(count))
-    alone = sorted({*fixed.names} ^ {*moving.names})
     if alone:
         _log.warning("%s: left out, for want of a counterpart: %s", path, ", ".join(alone))
     return [fixed.names.index(n) for n in common], [moving.names.index(n) for n in common]

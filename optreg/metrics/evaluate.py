@@ -42,7 +42,7 @@ def evaluate(
     fixed_labels, moving_labels : Image or ndarray (X, Y, Z), optional
         Label maps of both images; give both or none. Arrays are on the grids of the images, which
         are one where `disp` is an array. An Image of moving labels may be on any grid of the
-        moving world if `disp` knows where it is.
+        moving world. Where `disp` is an array, it leads to its voxels, wherever they are.
     labels : sequence of int, optional
         Labels to judge; all that occur in either map if absent, background 0 included.
     fixed_mask : ndarray (X, Y, Z), optional
@@ -143,7 +143,9 @@ def _label_maps(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both label maps, and the moving one warped: sampled once, where it is."""
     shape, of = field.shape[1:], "displacement field"
-    if transform is not None:
+    if transform is None and isinstance(moving_labels, Image):
+        shape = moving_labels.shape
+    elif transform is not None:
         grid = transform.source_grid
         if isinstance(moving_labels, Image) and not moving_labels.grid.same_as(grid, _TOLERANCE):
             grid = moving_labels.grid

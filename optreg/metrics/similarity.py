@@ -47,9 +47,9 @@ def local_correlation(
     ----------
     Avants et al. 2008, doi 10.1016/j.media.2007.06.004.
     """
-    named = {"fixed image": fixed, "warped image": warped, "mask": mask}
-    _require_one_grid(named)
-    a, b = (_values(named[name], name).astype(np.float64) for name in list(named)[:2])
+    _require_one_grid({"fixed image": fixed, "warped image": warped, "mask": mask})
+    a = _values(fixed, "fixed image").astype(np.float64)
+    b = _values(warped, "warped image").astype(np.float64)
     if a.ndim != 3:
         raise InputError(f"fixed image of {a.ndim} dimensions; 3 are needed")
     same_shape(b, "warped image", a.shape, "fixed image")

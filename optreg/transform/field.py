@@ -77,9 +77,9 @@ class DisplacementField:
         object.__setattr__(self, "disp", disp)
 
     def __repr__(self) -> str:
-        longest = float(np.sqrt(np.square(self.to_mm()).sum(axis=0)).max())
         shape = "x".join(map(str, self.fixed_grid.shape))
-        return f"DisplacementField({shape} voxels, up to {longest:.2f} mm)"
+        spacing = "x".join(f"{size:.3g}" for size in self.fixed_grid.spacing)
+        return f"DisplacementField({shape} voxels of {spacing} mm)"
 
     @classmethod
     def identity(cls, fixed_grid: Grid, moving_grid: Grid | None = None) -> DisplacementField:

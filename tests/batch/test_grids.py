@@ -19,7 +19,7 @@ from optreg.grid import Grid
 from optreg.image import Image
 from optreg.io import load_image, read_field, save_image
 from optreg.io.datasets import read_dataset
-from optreg.metrics import dice, mean_over_labels
+from optreg.metrics import dice, local_correlation, mean_over_labels
 from optreg.transform import DisplacementField
 
 CUTS = {"same shape": (-3, 2, 4), "other shape": (3, 2, 4)}
@@ -73,13 +73,9 @@ def test_field_leads_from_voxels_to_voxels(folder, submitted, images):
     last = np.array(moving.shape).reshape(3, 1, 1, 1) - 1
     head = (fixed.data > 0) & ((positions >= 0) & (positions <= last)).all(axis=0)
     assert np.abs(warped - expected.warped)[head].max() < 1e-3
-    assert (
-        np.abs(warped - fixed.data)[head].mean()
-        < 0.5
-        * np.abs(
-            DisplacementField.identity(fixed.grid, moving.grid).apply(moving).data - fixed.data
-        )[head].mean()
-    )
+    before = DisplacementField.identity(fixed.grid, moving.grid).apply(moving).data
+    left, apart = (np.abs(image - fixed.data)[head].mean() for image in (warped, before))
+    assert left < 0.5 * apart
 
 
 def test_it_is_judged_so(folder, submitted):
@@ -91,6 +87,26 @@ def test_it_is_judged_so(folder, submitted):
     found = score(case)
     expected = mean_over_labels(dice(fixed.data, warped, moving_labels=moving.data))
     assert found["dice"] == pytest.approx(expected, abs=1e-3) and expected > 0.8
+
+
+def test_similarity_and_landmarks_are_judged_so(folder, submitted):
+    """Points of the fixed image and where the field leads to are counterparts, in mm of each."""
+    fixed, moving = pair_of(folder)
+    disp = read_field(submitted, fixed.grid).disp
+    points = np.array([[15, 20, 18], [25, 30, 26], [20, 24, 22]])
+    there = points + disp[(slice(None), *points.T)].T
+    (folder / "points").mkdir()
+    for name, image, voxels in (("X_0002", fixed, points), ("X_0001", moving, there)):
+        rows = [",".join(f"{v:.6f}" for v in mm) for mm in image.grid.voxel_to_world(voxels)]
+        table = "\n".join(["x_mm,y_mm,z_mm", *rows]) + "\n"
+        (folder / "points" / f"{name}_0000.csv").write_text(table)
+    pair = read_dataset(folder / "d.json").pairs[0]
+    case = Case(pair, submitted.parent, None, folder / "points", None, "fixed", similarity=True)
+    found = score(case)
+    assert found["tre_points"] < 1e-3
+    warped = ndimage.map_coordinates(moving.data, np.indices(fixed.shape) + disp, order=1)
+    expected = local_correlation(fixed.data, warped, fixed.data > 0)
+    assert found["similarity"] == pytest.approx(expected, abs=0.01)
 
 
 def test_it_is_a_start(folder, submitted, images):

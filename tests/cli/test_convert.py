@@ -239,7 +239,7 @@ def test_damaged_file_ends_in_one_line(place, tmp_path):
 
 
 def test_help_names_every_format():
-    assert set(convert._NAMES) == set(FORMATS) > set(convert._MATRICES)
+    assert set(convert._NAMES) == set(FORMATS)
 
 
 def test_field_of_another_grid_lands_on_that_of_the_fixed_image(

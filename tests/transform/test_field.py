@@ -329,6 +329,7 @@ def test_voxels_of_another_grid_and_back(oblique_grid):
 
 def test_representation_is_short(oblique_grid):
     field = DisplacementField.identity(oblique_grid)
-    field.disp[0, 3, 4, 5] = 2.0
-    spacing = oblique_grid.spacing[0]
-    assert repr(field) == f"DisplacementField(18x23x20 voxels, up to {2 * spacing:.2f} mm)"
+    spacing = "x".join(
+        f"{size:.3g}" for size in np.linalg.norm(oblique_grid.affine[:3, :3], axis=0)
+    )
+    assert repr(field) == f"DisplacementField(18x23x20 voxels of {spacing} mm)"

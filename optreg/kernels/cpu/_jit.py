@@ -60,7 +60,7 @@ _wait_asleep()
 # the order of a sum would be the compiler's choice, which depends on what it compiled before, and
 # two machines (or two installations on one) would not give the same bits. So a sum is kept out of
 # loops that have to be vectorized.
-_FASTMATH = {"contract", "arcp", "nsz"}
+_SETTINGS = {"fastmath": {"contract", "arcp", "nsz"}, "error_model": "numpy", "nogil": True}
 
 
 @cache
@@ -69,7 +69,7 @@ def _say_once(why: str) -> None:
     _log.warning("compiled kernels cannot be kept on disk (%s): each process compiles them", why)
 
 
-def _without(operation: Callable[..., Any]) -> Callable[..., Any]:
+def _forgiving(operation: Callable[..., Any]) -> Callable[..., Any]:
     """The same, but nothing is loaded or saved where the disk does not allow it."""
 
     @wraps(operation)
@@ -93,21 +93,18 @@ def _tolerant(kernel: Any) -> Any:
     for name in ("load_overload", "save_overload"):
         operation = getattr(kept, name, None)
         if callable(operation):
-            setattr(kept, name, _without(operation))
+            setattr(kept, name, _forgiving(operation))
     return kernel
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a serial helper that parallel kernels inline or call."""
-    settings = {"cache": CACHED, "fastmath": _FASTMATH, "error_model": "numpy", "nogil": True}
-    return _tolerant(numba.njit(**settings)(function))
+    return _tolerant(numba.njit(cache=CACHED, **_SETTINGS)(function))
 
 
 def inline_jit(function: Callable[..., Any]) -> Any:
     """Compile a helper that works on one row: handing arrays over would cost as much as the row."""
-    return numba.njit(fastmath=_FASTMATH, error_model="numpy", nogil=True, inline="always")(
-        function
-    )
+    return numba.njit(inline="always", **_SETTINGS)(function)
 
 
 def parallel_jit(function: Callable[..., Any]) -> Any:
@@ -116,7 +113,4 @@ def parallel_jit(function: Callable[..., Any]) -> Any:
     Kernels keep every reduction inside one iteration of the parallel loop (one plane, one line),
     so that results do not depend on the number of threads.
     """
-    kernel = numba.njit(
-        cache=CACHED, fastmath=_FASTMATH, error_model="numpy", parallel=True, nogil=True
-    )(function)
-    return _tolerant(kernel)
+    return _tolerant(numba.njit(cache=CACHED, parallel=True, **_SETTINGS)(function))

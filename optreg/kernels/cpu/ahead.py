@@ -38,8 +38,8 @@ if os.getppid() != parent:
     shutil.rmtree(folder, ignore_errors=True)
 """
 
-# Registrations in other threads of this process wait for what is compiled for all.
-_ONE_AT_A_TIME, _AT_WORK = threading.Lock(), threading.Lock()
+# Threads of this process look one after the other, and wait for what one compiles for all.
+_LOOKING, _COMPILING = threading.Lock(), threading.Lock()
 
 
 @cache
@@ -101,7 +101,7 @@ def compile_ahead() -> Callable[[], None] | None:
 def _missing() -> bool:
     """Whether something is left to compile; what is there is not looked for again."""
     calls = _calls()
-    with _ONE_AT_A_TIME:
+    with _LOOKING:
         for function in list(filter(_is_there, calls)):
             del calls[function]
         return bool(calls)
@@ -114,7 +114,7 @@ def _together(helpers: int) -> None:
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
     settings["env"] = {**os.environ, "PYTHONPATH": paths}
     started: list[subprocess.Popen[bytes]] = []
-    with _AT_WORK, suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
+    with _COMPILING, suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
         if not _missing():
             return  # another thread has done it meanwhile
         try:
