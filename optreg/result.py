@@ -15,7 +15,7 @@ from optreg.config import RegistrationConfig
 from optreg.image import Image
 from optreg.intensities import find_intensities, foreground
 from optreg.kernels import Backend
-from optreg.transform import DisplacementField
+from optreg.transform import DisplacementField, invert_onto
 from optreg.transform.sampling import outside
 
 if TYPE_CHECKING:
@@ -125,13 +125,13 @@ class Registration:
 
     @cached_property
     def inverse_transform(self) -> DisplacementField:
-        """From the moving to the fixed world, on the fixed grid.
+        """From the moving to the fixed image: warps fixed images, carries moving points.
 
-        What the moving image shows outside of the fixed field of view is not carried well by it;
-        `optreg.transform.invert_onto`, given `transform` and the grid of the moving image, finds an
-        inverse on that.
+        It is on the grid of the moving image; where that is the grid of the fixed one, `inverse`.
         """
-        return DisplacementField(self.inverse, self.fixed.grid)
+        if self.moving.grid.same_as(self.fixed.grid):
+            return DisplacementField(self.inverse, self.moving.grid, self.fixed.grid)
+        return invert_onto(self.transform, self.moving.grid)
 
     @cached_property
     def warped(self) -> NDArray[np.float32]:
@@ -142,7 +142,8 @@ class Registration:
     def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write fields, warped image, configuration and a summary.
 
-        ``disp.nii.gz`` and ``inverse.nii.gz`` (challenge format), ``warped.nii.gz``,
+        ``disp.nii.gz`` (from the fixed to the moving image) and ``inverse.nii.gz`` (back, on the
+        grid of the moving image), both in challenge format, ``warped.nii.gz``,
         ``config.toml`` and ``result.json``, which comes last: where it is, the rest is complete.
 
         Raises
@@ -169,8 +170,8 @@ class Registration:
             "config": self.config.to_dict(),
             "history": self.history,
         }
-        write_field(target / "disp.nii.gz", self.disp, grid, overwrite=overwrite)
-        write_field(target / "inverse.nii.gz", self.inverse, grid, overwrite=overwrite)
+        write_field(target / "disp.nii.gz", self.transform, None, overwrite=overwrite)
+        write_field(target / "inverse.nii.gz", self.inverse_transform, None, overwrite=overwrite)
         save_image(target / "warped.nii.gz", self.warped, grid, overwrite=overwrite)
         for name, text in (
             ("config.toml", self.config.to_toml()),

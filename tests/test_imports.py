@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(p for d in ("baselines", "examples") for p in (REPOSITORY / d).rglob("*.py"))
 
-LONGEST_FILE = 350
+LONGEST_FILE = 500
 LONGEST_FUNCTION = 60
 
 # Imports go one way. A part is a module or folder directly below optreg/; a part may always import

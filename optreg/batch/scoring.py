@@ -13,8 +13,9 @@ import numpy as np
 from optreg.errors import InputError
 from optreg.grid import Grid
 from optreg.intensities import foreground
-from optreg.io import load_image, read_field, read_landmarks
+from optreg.io import load_image, read_landmarks
 from optreg.io.datasets import IMAGE_ENDINGS, ImagePair, image_stem
+from optreg.io.fields import read_voxels
 from optreg.io.landmarks import match_landmarks
 from optreg.metrics import evaluate, local_correlation, tre_labels, tre_points
 from optreg.submission import field_file
@@ -79,11 +80,7 @@ def score(case: Case) -> dict[str, Any]:
 def _scored(case: Case) -> dict[str, Any]:
     fixed = load_image(case.pair.fixed, nan_to=0.0)
     with field_file(case.fields, case.pair.file_name) as path:
-        field = read_field(path, fixed.grid)
-    if field.disp.shape[1:] != fixed.shape:
-        raise InputError(
-            f"{case.pair.file_name}: field for {field.disp.shape[1:]}, the image is {fixed.shape}"
-        )
+        disp = read_voxels(path, fixed.grid)
     masked = fixed if case.mask == "fixed" else load_image(case.pair.moving, nan_to=0.0)
     given: dict[str, Any] = {"fixed_mask": masked.data > 0, "spacing": tuple(fixed.grid.spacing)}
     maps = _beside(case.pair, case.labels, IMAGE_ENDINGS)
@@ -91,7 +88,7 @@ def _scored(case: Case) -> dict[str, Any]:
         # The challenge compares voxels, wherever the headers say that they are.
         given["fixed_labels"], given["moving_labels"] = (load_image(path) for path in maps)
         given |= {"labels": case.label_list, "hd95": case.hd95}
-    result = evaluate(field.disp, **given)
+    result = evaluate(disp, **given)
     numbers: dict[str, Any] = {
         "ndv": result["folding"]["ndv_percent"],
         "folded_voxels": result["folding"]["folded_voxels"],
@@ -109,10 +106,10 @@ def _scored(case: Case) -> dict[str, Any]:
         numbers["per_label"] = per_label
     if case.similarity:
         moving = load_image(case.pair.moving, nan_to=0.0)
-        transform = DisplacementField.between_voxels(field.disp, fixed.grid, moving.grid)
+        transform = DisplacementField.between_voxels(disp, fixed.grid, moving.grid)
         warped = transform.apply(moving, "linear")
         numbers["similarity"] = local_correlation(fixed.data, warped.data, foreground(fixed.data))
-    return numbers | _landmark_errors(case, field.disp, fixed.grid)
+    return numbers | _landmark_errors(case, disp, fixed.grid)
 
 
 def _landmark_errors(case: Case, disp: np.ndarray, grid: Grid) -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Task", "done_before", "is_as_asked", "is_as_written", "register_pair"]
 
+
 _log = logging.getLogger("optreg")
 
 
@@ -184,13 +185,11 @@ class Task:
             self._result, self._images = result, None
         self._record["seconds"] = time.time() - start
 
-    def _read_start(self, path: Path) -> DisplacementField | Path:
-        """Field to start from: of a submission, which knows no geometry, as it is written here."""
+    def _read_start(self, path: Path) -> DisplacementField:
+        """Field to start from: of a submission, so from voxels to voxels where it says nothing."""
         assert self._images is not None
         fixed, moving = (image.grid for image in self._images)
-        if moving.same_as(fixed):
-            return path
-        return DisplacementField.between_voxels(read_field(path, fixed).disp, fixed, moving)
+        return read_field(path, fixed, moving, format="l2r")
 
     def write(self) -> dict[str, Any]:
         """Write the field, read it back, and keep the record, which is returned."""
@@ -220,15 +219,11 @@ class Task:
 
 
 def _written(path: Path, result: Registration) -> dict[str, Any]:
-    """Write the field of a result; what the record says of both.
-
-    Who evaluates a submission reads arrays without their geometry.
-    """
-    fixed, moving = result.fixed.grid, result.moving.grid
-    disp = result.transform.voxels_of(moving)
-    if not moving.same_as(fixed):
+    """Write the field of a result, and read it back; what the record says of both."""
+    disp = result.transform.voxels_of(result.moving.grid)
+    if not result.moving.grid.same_as(result.fixed.grid):
         _log.warning("%s: images are on two grids; the field is from voxels to voxels", path.name)
-    write_field(path, disp, fixed, overwrite=True)
+    write_field(path, result.transform, None, overwrite=True)
     if not np.array_equal(np.moveaxis(read_nifti(path).array, -1, 0), disp):
         raise OutputError(f"{path}: does not read back as it was written; check the disk")
     return {

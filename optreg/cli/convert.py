@@ -69,9 +69,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--field", metavar="IN", help="transform to convert")
     what.add_argument("--points", metavar="IN", help="landmarks to convert")
-    parser.add_argument("--fixed", required=True, metavar="IMAGE", help="fixed image, for its grid")
     parser.add_argument(
-        "--moving", metavar="IMAGE", help="moving image, for its grid, if that is another one"
+        "--fixed", metavar="IMAGE", help="fixed image, for its grid, where --field does not tell it"
+    )
+    parser.add_argument(
+        "--moving", metavar="IMAGE", help="moving image, likewise, if it is on another grid"
     )
     parser.add_argument("--output", required=True, metavar="OUT", help="file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
@@ -110,10 +112,13 @@ def run(args: argparse.Namespace) -> int:
     if args.via and len(args.via) != len(args.compose):
         raise ConfigError(f"--via names {len(args.via)} images; {len(args.compose)} are between")
     check_writable(args.output, args.overwrite)
-    fixed = load_grid(args.fixed)
+    fixed, moving = (load_grid(path) if path else None for path in (args.fixed, args.moving))
+    if args.field:
+        fixed, moving = _told(args, fixed, moving)
+    if fixed is None:
+        raise ConfigError("the grid of the fixed image is not known; name the image with --fixed")
     if args.points:
         return _points(args, fixed)
-    moving = load_grid(args.moving) if args.moving else None
     between = [load_grid(path) for path in args.via]
     unknown: list[Grid | None] = [None] * len(args.compose)
     places = [fixed, *(between or unknown), moving]
@@ -128,6 +133,16 @@ def run(args: argparse.Namespace) -> int:
         ][::-1]
         fixed, moving = moving or fixed, fixed
     return _write(args, _joined(chain, fixed, moving), target, fixed, moving)
+
+
+def _told(
+    args: argparse.Namespace, fixed: Grid | None, moving: Grid | None
+) -> tuple[Grid | None, Grid | None]:
+    """Grids of the images that options name, else those that the first and last file tell."""
+    from optreg.io.fields import grids_of_file
+
+    first, last = (grids_of_file(path) for path in (args.field, (args.compose or [args.field])[-1]))
+    return fixed or (first and first[0]), moving or (last and last[1])
 
 
 def _read(path: str, source: str | None, images: Sequence[Grid | None], fixed: Grid) -> Transform:

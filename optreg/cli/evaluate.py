@@ -104,7 +104,8 @@ def _run_one(args: argparse.Namespace) -> int:
     fixed = load_image(args.fixed, nan_to=0.0) if args.fixed else None
     fixed_labels = load_labels(args.fixed_labels)
     known: Grid | None = next((i.grid for i in (fixed, fixed_labels) if i is not None), None)
-    field = read_field(args.field, known)
+    moving_grid = load_grid(args.moving) if args.moving else None
+    field = read_field(args.field, known, moving_grid)
     grid = field.fixed_grid
     given: dict[str, Any] = {"hd95": args.hd95}
     if fixed is not None:
@@ -119,11 +120,10 @@ def _run_one(args: argparse.Namespace) -> int:
             require_overlap(moving_labels, grid, "the field")
         given["moving_labels"] = moving_labels
     if args.fixed_landmarks:
-        if known is None and without_geometry(grid):
+        if known is None and without_geometry(args.field, grid):
             raise ConfigError(f"{args.field}: has no geometry; name the fixed image with --fixed")
-        moving_grid = load_grid(args.moving) if args.moving else None
         given["fixed_landmarks"], given["moving_landmarks"] = landmark_pair(
-            args.fixed_landmarks, args.moving_landmarks, grid, moving_grid
+            args.fixed_landmarks, args.moving_landmarks, grid, field.moving_grid
         )
     if args.inverse:
         given["inverse"] = read_field(args.inverse, known).disp

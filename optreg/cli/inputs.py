@@ -146,9 +146,11 @@ def load_grid(path: str) -> Grid:
     return load_image(path, volume=0, nan_to=0.0).grid
 
 
-def without_geometry(grid: Grid) -> bool:
-    """Whether a field in voxels left open where in the world it is."""
-    return bool(np.array_equal(grid.affine, np.eye(4)))
+def without_geometry(path: str, grid: Grid) -> bool:
+    """Whether a field in voxels, read on `grid`, left open where in the world it is."""
+    from optreg.io.fields import grids_of_file
+
+    return bool(np.array_equal(grid.affine, np.eye(4))) and grids_of_file(path) is None
 
 
 def load_labels(path: str | None) -> Image | None:

@@ -6,7 +6,8 @@ Each convention is turned into the internal one (see `optreg.transform`) there a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,16 +18,18 @@ from optreg.errors import GeometryError, InputError, OutputError
 from optreg.grid import Grid
 from optreg.io.files import PathLike, check_readable, within_memory
 from optreg.io.formats import challenge, fsl, grid_sample, itk, matrix, positions
-from optreg.io.formats.arrays import NUMPY
-from optreg.io.nifti import StoredVolume, read_nifti
+from optreg.io.formats.arrays import NUMPY, read_note
+from optreg.io.nifti import StoredVolume, read_nifti, read_notes
 from optreg.transform import Affine, DisplacementField
 
 __all__ = [
     "FORMATS",
     "FieldFormat",
+    "grids_of_file",
     "holds_affine",
     "read_field",
     "read_transform",
+    "read_voxels",
     "write_field",
     "write_transform",
 ]
@@ -87,7 +90,8 @@ def read_transform(
     """Read a transform in any of the formats.
 
     ================= ===========================================================================
-    ``l2r``           Learn2Reg / LUMIR: NIfTI (X,Y,Z,3) or (3,X,Y,Z), voxels
+    ``l2r``           Learn2Reg / LUMIR: NIfTI (X,Y,Z,3) or (3,X,Y,Z), from voxels of the fixed to
+                      voxels of the moving image
     ``npz``           the same as an array of NumPy, .npz or .npy
     ``itk``           ITK, ANTs, SimpleITK: NIfTI (X,Y,Z,1,3), .mha, .nrrd, LPS mm; transform files
     ``fsl``           warp of FSL with displacements, NIfTI (X,Y,Z,3)
@@ -108,9 +112,13 @@ def read_transform(
         .h5, .hdf5, .tfm, .mat, .txt, .xfm). An .npz file that was written for torch, in which the
         array is called ``align_corners_false`` or ``align_corners_true``, is refused.
     fixed_grid : Grid, optional
-        Grid of the fixed image, for files without geometry. A field in voxels must have its shape.
+        Grid of the fixed image, for files without geometry. A field in voxels must have its shape,
+        unless it names its grids itself, as those that are written here do.
     moving_grid : Grid, optional
-        Grid of the moving image, which the formats of FSL need and those of torch use.
+        Grid of the moving image, which the formats of FSL need and those of torch use. A field in
+        voxels that names no grids leads to voxels of this one if `format` is given. If not, it is
+        taken for a displacement in the world, in voxels of the fixed image: as version 0.1 wrote
+        them, and the same where both images are on one grid; a warning is given where they are not.
     format : str, optional
         Its name; see above.
 
@@ -125,13 +133,10 @@ def read_transform(
         Damaged file, NaN, wrong shape or intent, or numbers that are plainly in another format.
     """
     path = check_readable(path)
-    try:
-        with within_memory(path):
-            return _read(path, fixed_grid, moving_grid, format)
-    except GeometryError as err:
-        raise GeometryError(_prefixed(path, err)) from err
-    except InputError as err:
-        raise InputError(_prefixed(path, err)) from err
+    with _named(path), within_memory(path):
+        if format is None and _ends(path, (*_NIFTI, ".npz")):
+            return _read_undeclared(path, fixed_grid, moving_grid)
+        return _read(path, fixed_grid, moving_grid, format)
 
 
 def read_field(
@@ -148,8 +153,8 @@ def read_field(
     path, moving_grid, format
         See `read_transform`.
     grid : Grid, optional
-        Grid of the fixed image. A field in mm is resampled onto it where it is given on another
-        grid. Transforms without a grid of their own need it.
+        Grid of the fixed image. A field that is on another grid, which is told by its file, is
+        resampled onto it, with a warning. Transforms without a grid of their own need it.
 
     Raises
     ------
@@ -165,8 +170,45 @@ def read_field(
         return field
     if field.fixed_grid.same_as(grid, tolerance=1e-2):
         return DisplacementField(field.disp, grid, field.moving_grid)
-    _log.info("%s: field is on another grid; resampled onto that of the image", path)
+    _log.warning("%s: field is on another grid; resampled onto that of the image", path)
     return field.resample_to(grid)
+
+
+def read_voxels(path: PathLike, grid: Grid) -> NDArray[np.float32]:
+    """Displacements (3, X, Y, Z) of a field of the challenge just as they are in the file.
+
+    They lead from voxels to voxels, which is how the challenge's evaluation reads them;
+    `DisplacementField.between_voxels` makes a field of them.
+
+    Parameters
+    ----------
+    path : path
+        NIfTI.
+    grid : Grid
+        Grid of the fixed image, whose shape the field must have.
+
+    Raises
+    ------
+    InputError
+        See `read_transform`.
+    """
+    path = check_readable(path)
+    with _named(path), within_memory(path):
+        return challenge.voxels(read_nifti(path), grid)
+
+
+def grids_of_file(path: PathLike) -> tuple[Grid, Grid] | None:
+    """Grids of the fixed and the moving image that a field in voxels names; None if it does not.
+
+    Raises
+    ------
+    InputError
+        No such file, or damaged.
+    """
+    path = check_readable(path)
+    return challenge.stored_grids(
+        *(read_notes(path) if _ends(path, _NIFTI) else (read_note(path),))
+    )
 
 
 def write_field(
@@ -194,9 +236,10 @@ def write_field(
         Grid of the moving image, if it is another one; it matters to FSL and torch. By default that
         of a DisplacementField.
     format : str
-        "l2r": challenge format, float32 ``(X,Y,Z,3)`` voxels with identity affine. "itk": float32
-        ``(X,Y,Z,1,3)`` LPS mm, for ITK, ANTs and SimpleITK. "npz": float32 ``(3,X,Y,Z)`` voxels.
-        The others: see `read_transform`.
+        "l2r": challenge format, float32 ``(X,Y,Z,3)`` voxels with identity affine, from voxels of
+        the fixed to voxels of the moving image. "itk": float32 ``(X,Y,Z,1,3)`` LPS mm, for ITK,
+        ANTs and SimpleITK. "npz": as "l2r", float32 ``(3,X,Y,Z)``. The others: see
+        `read_transform`.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -285,13 +328,38 @@ def _write_field(path: PathLike, field: DisplacementField, format: str, overwrit
     return _FIELD_WRITERS[format](path, field, overwrite)
 
 
+def _read_undeclared(
+    path: Path, fixed: Grid | None, moving: Grid | None
+) -> Affine | DisplacementField:
+    """`_read` of a file that may be a field in voxels, where nobody says so."""
+    stored = read_nifti(path) if _ends(path, _NIFTI) else None
+    format = "npz" if stored is None else _nifti_format(stored)
+    said = challenge.stored_grids(*((read_note(path),) if stored is None else stored.notes))
+    if format not in ("npz", "l2r") or said is not None:
+        return _read(path, fixed, moving, format, stored)
+    field = _read(path, fixed, None, format, stored)
+    assert isinstance(field, DisplacementField)
+    if moving is not None and not moving.same_as(field.fixed_grid):
+        _log.warning(
+            "%s: does not say what grid it leads to, and the images are on two; taken for a "
+            "displacement in the world (from voxels to voxels: optreg convert --from %s)",
+            path,
+            format,
+        )
+    return DisplacementField(field.disp, field.fixed_grid, moving)
+
+
 def _read(
-    path: Path, fixed: Grid | None, moving: Grid | None, format: str | None
+    path: Path,
+    fixed: Grid | None,
+    moving: Grid | None,
+    format: str | None,
+    stored: StoredVolume | None = None,
 ) -> Affine | DisplacementField:
     if format is not None and format not in FORMATS:
         raise InputError(f"format '{format}' does not exist; use one of {', '.join(FORMATS)}")
     if _ends(path, _NIFTI) and (format is None or format in _NIFTI_READERS):
-        stored = read_nifti(path)
+        stored = stored or read_nifti(path)
         return _NIFTI_READERS[format or _nifti_format(stored)](stored, fixed, moving)
     format = format or _format_of_ending(path)
     for name, endings, reader in _READERS:
@@ -333,6 +401,12 @@ def _ends(path: PathLike, endings: tuple[str, ...]) -> bool:
     return str(path).lower().endswith(endings)
 
 
-def _prefixed(path: Path, err: Exception) -> str:
-    text = str(err)
-    return text if text.startswith(str(path)) else f"{path}: {text}"
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let errors begin with the file."""
+    try:
+        yield
+    except InputError as err:
+        text = str(err)
+        kind = GeometryError if isinstance(err, GeometryError) else InputError
+        raise kind(text if text.startswith(str(path)) else f"{path}: {text}") from err

@@ -27,7 +27,7 @@ from optreg.io.files import (
     write_atomic,
 )
 
-__all__ = ["StoredVolume", "read_mgh", "read_nifti", "write_nifti"]
+__all__ = ["StoredVolume", "read_mgh", "read_nifti", "read_notes", "write_nifti"]
 
 _log = logging.getLogger("optreg")
 
@@ -38,6 +38,10 @@ _NIFTI_TYPES = {
 _MGH_TYPES = {0: "u1", 1: "i4", 3: "f4", 4: "i2", 10: "u2"}
 _MM_PER_UNIT = {1: ("metre", 1e3), 2: ("mm", 1.0), 3: ("micron", 1e-3)}
 _LARGEST_DISAGREEMENT = 1e-3
+_COMMENT = 6
+"""Code of a header extension that is text."""
+_LONGEST_NOTES = 1 << 16
+"""Bytes of header extensions that are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,8 @@ class StoredVolume:
         What the program that wrote a NIfTI file calls its content.
     intent_p1 : float
         First parameter of the intent.
+    notes : tuple of str
+        Header extensions of a NIfTI file that are text (code 6, "comment").
     """
 
     array: NDArray[Any]
@@ -67,6 +73,7 @@ class StoredVolume:
     intent: int = 0
     intent_name: str = ""
     intent_p1: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def values(self, part: NDArray[Any]) -> NDArray[Any]:
         """`part` of `array` scaled, C-contiguous, in native byte order.
@@ -110,10 +117,12 @@ def read_nifti(path: PathLike) -> StoredVolume:
         with np.errstate(over="ignore", invalid="ignore"):
             slope, inter = _nifti_scaling(header, path)
             affine = _nifti_affine(header, path)
-        array = _read_voxels(file, path, _nifti_offset(header, path), shape, dtype)
+        offset = _nifti_offset(header, path)
+        notes = _nifti_notes(file, header, offset)
+        array = _read_voxels(file, path, offset, shape, dtype)
     name = bytes(header["intent_name"]).partition(b"\0")[0].decode("latin-1")
     intent = int(header["intent_code"]), name, float(header["intent_p1"])
-    return StoredVolume(array, affine, slope, inter, *intent)
+    return StoredVolume(array, affine, slope, inter, *intent, notes)
 
 
 def read_shape(path: PathLike) -> tuple[int, ...] | None:
@@ -129,6 +138,20 @@ def read_shape(path: PathLike) -> tuple[int, ...] | None:
         return None
     with open_input(path) as file:
         return _nifti_shape(_nifti_header(file.read(540), path), path)
+
+
+def read_notes(path: PathLike) -> tuple[str, ...]:
+    """`StoredVolume.notes` of a NIfTI file, without reading its voxels.
+
+    Raises
+    ------
+    InputError
+        No such file, or damaged.
+    """
+    path = Path(path)
+    with open_input(path) as file:
+        header = _nifti_header(file.read(540), path)
+        return _nifti_notes(file, header, _nifti_offset(header, path))
 
 
 def read_mgh(path: PathLike) -> StoredVolume:
@@ -170,11 +193,13 @@ def write_nifti(
     affine: NDArray[np.float64],
     *,
     intent: int = 0,
+    note: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Write an array with a RAS mm affine as NIfTI-1, gzipped if the name ends in ``.gz``.
 
     Both sform and qform are set unless the axes are sheared, which only the sform can hold.
+    `note` becomes a header extension, which other programs pass over.
 
     Raises
     ------
@@ -199,11 +224,12 @@ def write_nifti(
     header.set_xyzt_units("mm")
     header.set_slope_inter(1, 0)
     header["intent_code"] = intent
-    header["vox_offset"] = 352
+    extension = _extension(note) if note else b""
+    header["vox_offset"] = 352 + len(extension)
     header["magic"] = b"n+1"
 
     def pieces() -> Any:
-        yield header.binaryblock + b"\0\0\0\0"
+        yield header.binaryblock + bytes([bool(note), 0, 0, 0]) + extension
         yield from fortran_pieces(data)
 
     stream = gzip_pieces(pieces(), data.dtype.kind == "f") if name.endswith(".gz") else pieces()
@@ -216,6 +242,29 @@ def _read_voxels(
     file.seek(0)
     buffer = read_exactly(file, path, offset, math.prod(shape) * dtype.itemsize)
     return buffer.view(dtype).reshape(shape, order="F")
+
+
+def _extension(note: str) -> bytes:
+    text = note.encode()
+    size = -(-(8 + len(text)) // 16) * 16
+    return struct.pack("<2i", size, _COMMENT) + text.ljust(size - 8, b"\0")
+
+
+def _nifti_notes(file: IO[bytes], header: Any, offset: int) -> tuple[str, ...]:
+    """Text between header and voxels. What is no sound extension ends the search, not the file."""
+    start = 348 if int(header["sizeof_hdr"]) == 348 else 540
+    end = min(offset, start + _LONGEST_NOTES)
+    file.seek(0)
+    block = file.read(end)[start:]
+    notes, at = [], 4
+    while block[:1] == b"\1" and at + 8 <= len(block):
+        size, code = struct.unpack(f"{header.endianness}2i", block[at : at + 8])
+        if size < 8 or at + size > len(block):
+            break
+        if code == _COMMENT:
+            notes.append(block[at + 8 : at + size].rstrip(b"\0").decode(errors="replace"))
+        at += size
+    return tuple(notes)
 
 
 def _nifti_header(start: bytes, path: Path) -> Any:

@@ -88,8 +88,7 @@ def _views(method: Method, pair: str) -> Views:
     images = method.sources["pairs"][pair]
     fixed, moving = (load_image(images[role], nan_to=0.0) for role in ("fixed", "moving"))
     with field_file(Path(method.sources["fields"]), f"{pair}.nii.gz") as path:
-        field = read_field(path, fixed.grid)
-    field = DisplacementField.between_voxels(field.disp, fixed.grid, moving.grid)
+        field = read_field(path, fixed.grid, moving.grid, format="l2r")
     return collect(_Registered(fixed, moving, field.disp))  # type: ignore[arg-type]
 
 

@@ -263,7 +263,7 @@ class DisplacementField:
 
     @classmethod
     def between_voxels(
-        cls, disp: NDArray[Any], fixed_grid: Grid, moving_grid: Grid
+        cls, disp: NDArray[Any], fixed_grid: Grid, moving_grid: Grid | None
     ) -> DisplacementField:
         """Field of displacements from voxels of the fixed to voxels of the moving image.
 
@@ -271,10 +271,12 @@ class DisplacementField:
         ----------
         disp : (3, X, Y, Z) ndarray
             As `voxels_of` the moving grid gives them.
-        fixed_grid, moving_grid : Grid
+        fixed_grid : Grid
+        moving_grid : Grid or None
+            None where it is that of the fixed image.
         """
         field = cls(disp, fixed_grid, moving_grid)
-        if moving_grid.same_as(fixed_grid):
+        if moving_grid is None or moving_grid.same_as(fixed_grid):
             return field
         return cls(
             map_field(moving_grid.matrix_to(fixed_grid), field.disp), fixed_grid, moving_grid

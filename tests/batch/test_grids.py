@@ -17,8 +17,9 @@ from optreg.batch.scoring import Case, score
 from optreg.config import RegistrationConfig
 from optreg.grid import Grid
 from optreg.image import Image
-from optreg.io import load_image, read_field, save_image
+from optreg.io import load_image, save_image
 from optreg.io.datasets import read_dataset
+from optreg.io.fields import read_voxels
 from optreg.metrics import dice, local_correlation, mean_over_labels
 from optreg.transform import DisplacementField
 
@@ -64,7 +65,7 @@ def pair_of(folder, kind="images"):
 
 def test_field_leads_from_voxels_to_voxels(folder, submitted, images):
     fixed, moving = pair_of(folder)
-    disp = read_field(submitted, fixed.grid).disp
+    disp = read_voxels(submitted, fixed.grid)
     positions = np.indices(fixed.shape) + disp
     warped = ndimage.map_coordinates(moving.data, positions, order=1)
     expected = optreg.register(
@@ -80,7 +81,7 @@ def test_field_leads_from_voxels_to_voxels(folder, submitted, images):
 
 def test_it_is_judged_so(folder, submitted):
     fixed, moving = pair_of(folder, "labels")
-    disp = read_field(submitted, fixed.grid).disp
+    disp = read_voxels(submitted, fixed.grid)
     warped = ndimage.map_coordinates(moving.data, np.indices(fixed.shape) + disp, order=0)
     pair = read_dataset(folder / "d.json").pairs[0]
     case = Case(pair, submitted.parent, folder / "labels", None, None, "fixed")
@@ -92,7 +93,7 @@ def test_it_is_judged_so(folder, submitted):
 def test_similarity_and_landmarks_are_judged_so(folder, submitted):
     """Points of the fixed image and where the field leads to are counterparts, in mm of each."""
     fixed, moving = pair_of(folder)
-    disp = read_field(submitted, fixed.grid).disp
+    disp = read_voxels(submitted, fixed.grid)
     points = np.array([[15, 20, 18], [25, 30, 26], [20, 24, 22]])
     there = points + disp[(slice(None), *points.T)].T
     (folder / "points").mkdir()
@@ -117,11 +118,11 @@ def test_it_is_a_start(folder, submitted, images):
     (folder / "again").mkdir()
     fixed, moving = pair_of(folder)
     field = DisplacementField.between_voxels(
-        read_field(submitted, fixed.grid).disp, fixed.grid, moving.grid
+        read_voxels(submitted, fixed.grid), fixed.grid, moving.grid
     )
     expected = optreg.register(
         fixed, moving, config=config, init=field, refine=True, device="cpu"
     ).transform.voxels_of(moving.grid)
     assert batch.register_pair(job)["status"] == "done"
-    found = read_field(job.output, fixed.grid).disp
+    found = read_voxels(job.output, fixed.grid)
     np.testing.assert_allclose(found, expected, atol=1e-4)

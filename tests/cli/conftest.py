@@ -27,6 +27,9 @@ def files(blobs, smooth_disp, tmp_path_factory):
         blobs.grid,
     )
     write_field(folder / "disp.nii.gz", smooth_disp, blobs.grid)
+    # As other programs write it: it says nothing of the grids of the images.
+    plain = nibabel.Nifti1Image(np.moveaxis(smooth_disp, 0, -1), np.eye(4))
+    nibabel.save(plain, folder / "network.nii.gz")
     write_field(folder / "disp_itk.nii.gz", smooth_disp, blobs.grid, format="itk")
     write_field(folder / "inverse.nii.gz", field.invert().disp, blobs.grid)
     return folder

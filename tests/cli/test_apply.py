@@ -64,7 +64,7 @@ def test_apply_moves_points_in_voxels_and_mm(files, blobs, smooth_disp, tmp_path
 def test_apply_asks_for_the_geometry_that_is_missing(files, blobs, tmp_path, fails):
     cut = (slice(4, None), slice(None), slice(None))
     save_image(tmp_path / "m.nii.gz", blobs.data[cut], blobs.grid.crop(cut))
-    given = {"field": files / "disp.nii.gz", "output": tmp_path / "w.nii.gz"}
+    given = {"field": files / "network.nii.gz", "output": tmp_path / "w.nii.gz"}
     assert "--fixed" in fails(3, "apply", **given, moving=tmp_path / "m.nii.gz")
     (tmp_path / "p.csv").write_text("i_vox,j_vox,k_vox\n1,2,3\n")
     assert "--fixed" in fails(2, "apply", **given, points=tmp_path / "p.csv")
@@ -184,7 +184,7 @@ def test_field_that_states_the_plainest_grid_keeps_it(
 
 
 def test_grid_that_is_taken_for_granted_is_said(files, blobs, tmp_path, succeeds):
-    given = {"field": files / "disp.nii.gz", "moving": files / "moving.nii.gz"}
+    given = {"field": files / "network.nii.gz", "moving": files / "moving.nii.gz"}
     said = succeeds("apply", **given, output=tmp_path / "a.nii.gz").err
     assert said.startswith("warning: ") and "is taken to be on the grid of" in said
     assert "--fixed" in said and said.count("\n") == 1

@@ -61,7 +61,7 @@ def test_evaluate_asks_for_the_geometry_that_landmarks_need(files, tmp_path, suc
     points = tmp_path / "p.csv"
     points.write_text("x_mm,y_mm,z_mm\n0,0,0\n-8,6,3\n")
     moved = tmp_path / "q.csv"
-    on = {"field": files / "disp.nii.gz", "fixed": files / "fixed.nii.gz"}
+    on = {"field": files / "network.nii.gz", "fixed": files / "fixed.nii.gz"}
     succeeds("apply", "--quiet", **on, points=points, output=moved)
     given = {"fixed_landmarks": points, "moving_landmarks": moved, "output": tmp_path / "m.json"}
     error = fails(2, "evaluate", field=on["field"], **given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from optreg.errors import InputError, OutputError
 from optreg.io.files import PathLike, largest_content, write_atomic
 
-__all__ = ["NUMPY", "PLAIN", "POSITIONS", "read_array", "write_array"]
+__all__ = ["NUMPY", "PLAIN", "POSITIONS", "read_array", "read_note", "write_array"]
 
 NUMPY = (".npz", ".npy")
 """Endings of the files that are read and written here."""
@@ -59,8 +60,23 @@ def read_array(path: Path, name: str = PLAIN) -> NDArray[Any]:
     return values
 
 
-def write_array(path: PathLike, array: NDArray[Any], overwrite: bool, name: str = PLAIN) -> Path:
+def read_note(path: Path) -> str:
+    """What `write_array` was given as `note`; empty where there is nothing."""
+    with suppress(Exception), zipfile.ZipFile(path) as archive:
+        return archive.comment.decode(errors="replace")
+    return ""
+
+
+def write_array(
+    path: PathLike,
+    array: NDArray[Any],
+    overwrite: bool,
+    name: str = PLAIN,
+    note: str = "",
+) -> Path:
     """Write an array as .npz (compressed, under `name`) or .npy.
+
+    `note` is kept in the .npz file as the comment of the archive, which NumPy passes over.
 
     Raises
     ------
@@ -70,7 +86,7 @@ def write_array(path: PathLike, array: NDArray[Any], overwrite: bool, name: str 
     file = str(path).lower()
     if not file.endswith(NUMPY):
         raise OutputError(f"{path}: format of NumPy; end the name in .npz or .npy")
-    pieces = _npz_pieces(array, name) if file.endswith(".npz") else _npy_pieces(array)
+    pieces = _npz_pieces(array, name, note) if file.endswith(".npz") else _npy_pieces(array)
     return write_atomic(path, pieces, overwrite)
 
 
@@ -131,11 +147,12 @@ def _npy_pieces(array: NDArray[Any]) -> Iterator[bytes]:
         yield part.tobytes()
 
 
-def _npz_pieces(array: NDArray[Any], name: str) -> Iterator[bytes]:
+def _npz_pieces(array: NDArray[Any], name: str, note: str) -> Iterator[bytes]:
     sink = _Collector()
     # Not numpy.savez_compressed: level 6 takes three times as long for 2 % of the size, and the
     # time stamp makes equal fields different files.
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # type: ignore[call-overload]
+        archive.comment = note.encode()
         entry = zipfile.ZipInfo(f"{name}.npy")
         entry.compress_type = zipfile.ZIP_DEFLATED
         with archive.open(entry, "w", force_zip64=True) as file:
