@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from optreg.config import RegistrationConfig
-from optreg.continuous.repair import repair_pair, tighten_inverse
-from optreg.kernels import Backend
+from optreg.continuous.repair import repair_folds, repair_pair, tighten_inverse
+from optreg.grid import Grid
+from optreg.kernels import Backend, get_backend
 from optreg.preprocess import Box
-from optreg.transform import DisplacementField
+from optreg.transform import DisplacementField, invert_onto
 from optreg.transform.inverse import affine_part
+from optreg.transform.sampling import thickened
 
-__all__ = ["finish", "free_of_folds", "volume_change"]
+__all__ = ["finish", "free_of_folds", "unfolded_inverse", "volume_change"]
 
 
 def finish(
@@ -75,6 +77,21 @@ def free_of_folds(
     for _ in range(config.repair.tighten_rounds):
         tighten_inverse(forward, inverse, config.repair, backend, volume)
     return repaired
+
+
+def unfolded_inverse(
+    field: DisplacementField, grid: Grid, config: RegistrationConfig
+) -> DisplacementField:
+    """Inverse of a field on the grid of the moving image, free of folds there.
+
+    What has no fold between the voxels of one grid may have some between those of another.
+    """
+    inverse, backend = invert_onto(field, grid), get_backend("cpu")
+    disp = thickened(inverse.disp)
+    if repair_folds(disp, config.repair, backend, volume_change(inverse)):
+        x, y, z = grid.shape
+        inverse = DisplacementField(disp[:, :x, :y, :z], grid, field.fixed_grid)
+    return inverse
 
 
 def volume_change(start: DisplacementField | None) -> float:

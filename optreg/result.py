@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optreg.config import RegistrationConfig
+from optreg.finish import unfolded_inverse
 from optreg.image import Image
 from optreg.intensities import find_intensities, foreground
 from optreg.kernels import Backend
-from optreg.transform import DisplacementField, invert_onto
+from optreg.transform import DisplacementField
 from optreg.transform.sampling import outside
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Registration:
         """
         if self.moving.grid.same_as(self.fixed.grid):
             return DisplacementField(self.inverse, self.moving.grid, self.fixed.grid)
-        return invert_onto(self.transform, self.moving.grid)
+        return unfolded_inverse(self.transform, self.moving.grid, self.config)
 
     @cached_property
     def warped(self) -> NDArray[np.float32]:

@@ -64,7 +64,7 @@ ALLOWED = {
     **dict.fromkeys(STAGES, FOUNDATION | STAGES),
     "io": {"errors", "grid", "image", "kernels", "transform"},
     "metrics": {"errors", "grid", "image", "kernels", "transform"},
-    "result": {*FOUNDATION, "io", "__init__"},
+    "result": {*FOUNDATION, "finish", "io", "__init__"},
     **{key: {*FOUNDATION, *STAGES, *WHOLE, "io", "result"} for key in WHOLE},
     "propagation": {*PIPELINE, "batch", "__init__"},
     "warmup": {"config", "registration"},
