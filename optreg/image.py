@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from optreg.errors import GeometryError, InputError
 from optreg.grid import Grid
 
-__all__ = ["Image", "array_of", "check_size"]
+__all__ = ["LARGEST_LABEL", "Image", "array_of", "as_label_map", "check_size"]
 
 _SMALLEST_SIZE = 8
 """Voxels an axis must have: below it a window or a pyramid level has nothing to work on."""
+
+LARGEST_LABEL = 1_000_000
+"""Larger numbers are no anatomy but a scan loaded by mistake, and would need huge tables."""
 
 _OWN_GEOMETRY = ("affine", "GetDirection", "direction")
 """What images of other libraries know of their place in the world, each by another name."""
@@ -63,6 +66,35 @@ def array_of(source: Any, name: str, remedy: str = _AS_IMAGE) -> NDArray[Any]:
     if array.ndim == 0 or array.dtype.kind not in "buifc":
         raise refused
     return array
+
+
+def as_label_map(labels: Any, name: str = "labels") -> np.ndarray:
+    """Return a label map (X, Y, Z) as integers; whole numbers stored as floats are accepted.
+
+    Raises
+    ------
+    InputError
+        For another dimension, fractions, NaN, negative or huge numbers.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 3 or not array.size:
+        raise InputError(f"{name} have shape {array.shape}, not (X, Y, Z)")
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name} have type {array.dtype}, not integers")
+    low, high = array.min(), array.max()
+    # Written so that NaN fails: it compares false with everything.
+    if not (low >= 0 and high <= LARGEST_LABEL):
+        raise InputError(
+            f"{name} range from {low} to {high}; label numbers must be 0 to {LARGEST_LABEL}"
+        )
+    if array.dtype.kind == "f":
+        whole = array.astype(np.int32)
+        if not np.array_equal(whole, array):
+            raise InputError(f"{name} hold fractions; a label map holds whole numbers")
+        return whole
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -140,12 +141,25 @@ class Registration:
         background = find_intensities(self.moving.data, sparse=True).base
         return self.transform.apply(self.moving, "linear", fill=background).data
 
-    def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> None:
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        overwrite: bool = False,
+        outputs: Collection[str] = ("inverse", "warped"),
+    ) -> None:
         """Write fields, warped image, configuration and a summary.
 
         ``disp.nii.gz`` (from the fixed to the moving image) and ``inverse.nii.gz`` (back, on the
         grid of the moving image), both in challenge format, ``warped.nii.gz``,
         ``config.toml`` and ``result.json``, which comes last: where it is, the rest is complete.
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Whether existing files may be replaced.
+        outputs : collection of str
+            Without "inverse" or "warped", that file is left out.
 
         Raises
         ------
@@ -157,7 +171,6 @@ class Registration:
         from optreg.io.files import make_folder, write_atomic
 
         target = make_folder(folder)
-        grid = self.fixed.grid
         summary = {
             "optreg": __version__,
             "status": self.status.name.lower(),
@@ -172,8 +185,12 @@ class Registration:
             "history": self.history,
         }
         write_field(target / "disp.nii.gz", self.transform, None, overwrite=overwrite)
-        write_field(target / "inverse.nii.gz", self.inverse_transform, None, overwrite=overwrite)
-        save_image(target / "warped.nii.gz", self.warped, grid, overwrite=overwrite)
+        if "inverse" in outputs:
+            back = self.inverse_transform
+            write_field(target / "inverse.nii.gz", back, None, overwrite=overwrite)
+        if "warped" in outputs:
+            grid = self.fixed.grid
+            save_image(target / "warped.nii.gz", self.warped, grid, overwrite=overwrite)
         for name, text in (
             ("config.toml", self.config.to_toml()),
             ("result.json", json.dumps(summary, indent=1)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optreg.cli.console import example, grid_text, new_parser
-from optreg.cli.inputs import load_chosen, load_grid, require_overlap, without_geometry
+from optreg.cli.inputs import load_chosen, load_grid, without_geometry
 from optreg.errors import ConfigError, InputError
 from optreg.grid import Grid
 
@@ -145,6 +145,8 @@ def _check_place(image: Image, field: DisplacementField, args: argparse.Namespac
     GeometryError
         It lies elsewhere.
     """
+    from optreg.io.labels import require_overlap
+
     here, there = field.fixed_grid, field.source_grid
     require_overlap(image, there, f"the image that {args.field} leads to")
     if image.grid.same_as(there) or not image.grid.same_as(here):

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def staged_dataset(
     names: Mapping[str, str],
     overwrite: bool,
     describe: Callable[[str], dict[str, Any]],
+    more: bool = False,
 ) -> Iterator[Path]:
     """Yield a hidden folder whose files get their places in a dataset if all goes well.
 
@@ -72,12 +74,14 @@ def staged_dataset(
         See `check_dataset`.
     describe : callable
         Content of the JSON file beside an image, from the name a command gave it.
+    more : bool
+        Whether to add to a result that is there.
     """
     from optreg.io.bids import dataset_description
     from optreg.io.files import make_folder, write_atomic
     from optreg.io.tables import json_text
 
-    check_dataset(root, names, overwrite)
+    check_dataset(root, names, overwrite or more)
     staged = Path(tempfile.mkdtemp(prefix=".optreg.", dir=root))
     try:
         yield staged
@@ -90,6 +94,8 @@ def staged_dataset(
             if name.endswith(".nii.gz"):
                 beside = target.with_name(target.name.removesuffix(".nii.gz") + ".json")
             if not (staged / name).exists():
+                if more:
+                    continue
                 for old in filter(None, (target, beside)):  # of an earlier run, now replaced
                     old.unlink(missing_ok=True)
                 continue
@@ -105,8 +111,11 @@ def staged_dataset(
 
 def registration_dataset(
     root: Path, fixed: str, moving: str, overwrite: bool
-) -> AbstractContextManager[Path]:
-    """`staged_dataset` for what ``optreg register`` writes, checked as far as it can be now."""
+) -> Callable[..., AbstractContextManager[Path]]:
+    """`staged_dataset` for what ``optreg register`` writes, checked as far as it can be now.
+
+    It is called once, and again with ``more=True``.
+    """
     from optreg.io.bids import registration_names, sidecar, transform_sidecar
 
     names = registration_names(fixed, moving)
@@ -116,4 +125,4 @@ def registration_dataset(
         "disp_itk.nii.gz": transform_sidecar(moving, fixed, root),
         "inverse_itk.nii.gz": transform_sidecar(fixed, moving, root),
     }
-    return staged_dataset(root, names, overwrite, lambda name: transforms.get(name, image))
+    return partial(staged_dataset, root, names, overwrite, lambda name: transforms.get(name, image))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, thread_count
 from optreg.cli.inputs import add_dataset_options, dataset_of
 from optreg.cli.many import add_judging_options, judge_fields, print_failed
+from optreg.cli.outcome import print_missing
 from optreg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ __all__ = ["add_parser", "run"]
 
 _log = logging.getLogger("optreg")
 
-_WRITTEN = ("comparison.html", "table.csv", "table.tex")
+_WRITTEN = ("table.csv", "table.tex", "comparison.html")
 
 _TEXT = """\
 Takes the fields of any methods (folders or zips; say with --dataset which pairs they are of), or
@@ -63,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from optreg.compare import Comparison
     from optreg.io.files import check_writable, make_folder, write_atomic
     from optreg.report import comparison as report
+    from optreg.report.outcome import Attempts
 
     if len(args.methods) < 2:
         raise ConfigError("two or more methods are needed; give NAME=PATH of each")
@@ -74,13 +77,20 @@ def run(args: argparse.Namespace) -> int:
     for name in found.judged_by_other_labels:
         what = f"{name}: judged by other labels than {methods[0].name}"
         _log.warning("%s, so that they cannot be compared; evaluate both alike", what)
-    texts = report.page(found, args.title), report.csv_table(found), report.latex_table(found)
-    for name, text in zip(_WRITTEN, texts, strict=True):
-        write_atomic(folder / name, [text.encode()], args.overwrite)
+    attempts = Attempts()
+    makers: tuple[Callable[[], str], ...] = (
+        lambda: report.csv_table(found),
+        lambda: report.latex_table(found),
+        lambda: report.page(found, args.title, attempts),
+    )
+    for name, text_of in zip(_WRITTEN, makers, strict=True):
+        with attempts(name):
+            write_atomic(folder / name, [text_of().encode()], args.overwrite)
     if not args.quiet:
         _print(found)
-        print(f"results in {folder / 'comparison.html'}")
-    return 0 if all_judged else SOME_FAILED
+        print(f"results in {folder}")
+        print_missing(attempts.failed)
+    return SOME_FAILED if attempts.failed or not all_judged else 0
 
 
 def _scores(args: argparse.Namespace, folder: Path) -> tuple[tuple[Method, ...], bool]:

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 SOME_FAILED = 5
-"""Exit code where some pairs of many failed and the others are done."""
+"""Exit code where something is missing and the rest is done: a pair of many, a picture, a table."""
 
 Reporter = Callable[[str, float], None]
 """Called with a stage and how much of it is done, 0 to 1."""
@@ -85,6 +86,8 @@ class _Handler(logging.Handler):
             print(line, file=sys.stderr)
         else:
             bars.tqdm.write(line, file=sys.stderr)
+        if record.exc_info:
+            traceback.print_exception(*record.exc_info)
 
 
 class _Interrupt:
@@ -140,9 +143,8 @@ def start_logging(args: argparse.Namespace) -> None:
         logger.removeHandler(handler)
     logger.addHandler(_Handler())
     logger.propagate = False
-    logger.setLevel(
-        logging.ERROR if args.quiet else logging.INFO if args.verbose else logging.WARNING
-    )
+    level = logging.INFO if args.verbose else logging.ERROR if args.quiet else logging.WARNING
+    logger.setLevel(logging.DEBUG if getattr(args, "debug", False) else level)
 
 
 @contextmanager

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optreg.cli.console import example, new_parser, part, print_table, progress
+from optreg.cli.console import SOME_FAILED, example, new_parser, part, print_table, progress
 from optreg.cli.folder import check_folder, staged_folder
 from optreg.cli.inputs import add_engine_options, config_of
-from optreg.cli.outcome import Outcome, judge, pictures_wanted, print_outcome, write_outcome
+from optreg.cli.outcome import pictures_wanted, print_missing, print_outcome
+
+if TYPE_CHECKING:
+    from optreg.report.outcome import Outcome
 
 __all__ = ["add_parser", "run"]
 
@@ -42,12 +45,13 @@ def run(args: argparse.Namespace) -> int:
     from optreg.demo import TISSUES, make_pair, true_error_mm
     from optreg.io import save_image, write_field
     from optreg.registration import register
+    from optreg.report.outcome import Attempts, judge, write_fields, write_outcome
     from optreg.warmup import warm_up
 
-    config = config_of(args)
-    pictures = pictures_wanted(None)
+    config, attempts = config_of(args), Attempts()
+    outputs = {"inverse", "warped", "labels"} | ({"report"} if pictures_wanted(None) else set())
     check_folder(args.output, args.overwrite)
-    with staged_folder(args.output, args.overwrite) as folder, progress(args.quiet) as report:
+    with progress(args.quiet) as report:
         report("making a pair", 0.0)
         pair = make_pair(factor=args.voxel_mm)
         report("compiling (once)", 0.1)
@@ -55,29 +59,31 @@ def run(args: argparse.Namespace) -> int:
         settings |= {"device": args.device, "threads": args.threads}
         warm_up(**settings)
         result = register(pair.fixed, pair.moving, **settings, progress=part(report, 0.4, 0.8))
+        with staged_folder(args.output, args.overwrite) as folder:
+            write_fields(folder, result, outputs)
+            grid = pair.fixed.grid
+            for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
+                save_image(folder / f"{name}.nii.gz", getattr(pair, name).data, grid)
+            write_field(folder / "truth.nii.gz", pair.truth, grid)
         report("measuring", 0.8)
-        outcome = judge(result, pair.fixed_labels, pair.moving_labels)
-        outcome.metrics["true_error"] = true_error_mm(pair, result.disp)
-        outcome.before["true_error"] = true_error_mm(pair)
-        write_outcome(
-            folder,
-            outcome,
-            pictures=pictures,
-            report=part(report, 0.9, 1.0),
-            title="Demo: the MNI152 template, deformed by a known field",
-        )
-        grid = pair.fixed.grid
-        for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
-            save_image(folder / f"{name}.nii.gz", getattr(pair, name).data, grid)
-        write_field(folder / "truth.nii.gz", pair.truth, grid)
+        outcome = judge(result, pair.fixed_labels, pair.moving_labels, attempts)
+        with attempts("the distance to the truth"):
+            outcome.before["true_error"] = true_error_mm(pair)
+            outcome.metrics["true_error"] = true_error_mm(pair, result.disp)
+        title = "Demo: the MNI152 template, deformed by a known field"
+        with staged_folder(args.output, True, more=True) as folder:
+            inner = part(report, 0.9, 1.0)
+            write_outcome(folder, outcome, outputs, attempts, title=title, progress=inner)
     if not args.quiet:
-        _print(outcome, TISSUES, Path(args.output), pictures)
-    return 0
+        _print(outcome, TISSUES, Path(args.output))
+        print_missing(attempts.failed)
+    return SOME_FAILED if attempts.failed else 0
 
 
-def _print(outcome: Outcome, tissues: dict[int, str], folder: Path, pictures: bool) -> None:
+def _print(outcome: Outcome, tissues: dict[int, str], folder: Path) -> None:
     print_outcome(outcome)
-    then, now = (m["dice"]["per_label"] for m in (outcome.before, outcome.metrics))
+    dice = (m.get("dice", {}).get("per_label", {}) for m in (outcome.before, outcome.metrics))
+    then, now = dice
     print()
     print_table(
         [
@@ -88,6 +94,6 @@ def _print(outcome: Outcome, tissues: dict[int, str], folder: Path, pictures: bo
         header=("", "before", "after"),
     )
     print(f"\nresults  {folder}")
-    if pictures:
-        print(f"picture  {folder / 'overview.png'}")
-        print(f"report   {folder / 'report.html'}   (open it in a browser)")
+    for what, name in (("picture", "overview.png"), ("report", "report.html")):
+        if (folder / name).exists():
+            print(f"{what:<8} {folder / name}")

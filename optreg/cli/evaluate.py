@@ -18,9 +18,6 @@ from optreg.cli.inputs import (
     add_dataset_options,
     landmark_pair,
     load_grid,
-    load_labels,
-    on_grid,
-    require_overlap,
     without_geometry,
 )
 from optreg.cli.many import add_judging_options
@@ -91,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
 def _run_one(args: argparse.Namespace) -> int:
     from optreg.io import load_image, read_field
     from optreg.io.files import check_writable, write_atomic
+    from optreg.io.labels import load_labels, on_grid, require_overlap
     from optreg.io.tables import json_text
     from optreg.metrics import evaluate
     from optreg.transform import DisplacementField
@@ -102,7 +100,7 @@ def _run_one(args: argparse.Namespace) -> int:
     if args.output:
         check_writable(args.output, args.overwrite)
     fixed = load_image(args.fixed, nan_to=0.0) if args.fixed else None
-    fixed_labels = load_labels(args.fixed_labels)
+    fixed_labels = load_labels(args.fixed_labels) if args.fixed_labels else None
     known: Grid | None = next((i.grid for i in (fixed, fixed_labels) if i is not None), None)
     moving_grid = load_grid(args.moving) if args.moving else None
     field = read_field(args.field, known, moving_grid)
@@ -113,7 +111,6 @@ def _run_one(args: argparse.Namespace) -> int:
     if fixed_labels is not None:
         given["fixed_labels"] = on_grid(fixed_labels, grid, "the field")
         moving_labels = load_labels(args.moving_labels)
-        assert moving_labels is not None  # the two were required together
         # Images that were aligned first may lie apart; then the field leads from one to the other.
         met = moving_labels.grid.overlaps(grid) or field.apply(moving_labels, "nearest").data.any()
         if not met:

@@ -25,6 +25,7 @@ _OWN = {
     "overview.png",
     "report.html",
     "warped_labels.nii.gz",
+    "log_jacobian.nii.gz",
     "disp_itk.nii.gz",
     "inverse_itk.nii.gz",
 }
@@ -69,20 +70,23 @@ def content(folder: Path) -> set[str]:
 
 
 @contextmanager
-def staged_folder(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
+def staged_folder(
+    path: str | os.PathLike[str], overwrite: bool, more: bool = False
+) -> Iterator[Path]:
     """Yield a hidden folder whose content becomes that of `path` if all goes well.
 
     It is in `path` where that exists, which may be a link, a mount or in a folder that cannot be
     written to, and is then filled file by file; else beside it. Whatever ends the block early, an
     interrupt included, removes the hidden folder and leaves `path` as it was. An existing folder
-    keeps the files that no command of this program writes.
+    keeps the files that no command of this program writes; with `more`, which adds to a result that
+    is there, all.
 
     Raises
     ------
     OutputError
         As `check_folder`, or the disk is full.
     """
-    target = check_folder(path, overwrite)
+    target = check_folder(path, overwrite or more)
     place = target if target.is_dir() else _parent(target)
     try:
         staged = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=place))
@@ -90,14 +94,14 @@ def staged_folder(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Pat
         raise OutputError(f"{target}: cannot be written ({err.strerror})") from err
     try:
         yield staged
-        _move_in(staged, target)
+        _move_in(staged, target, more)
     except OSError as err:
         raise OutputError(f"{target}: cannot be written ({err.strerror or err})") from err
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _move_in(staged: Path, target: Path) -> None:
+def _move_in(staged: Path, target: Path, more: bool) -> None:
     if not target.is_dir():
         # mkdtemp makes folders that only the owner can open; the result has the usual rights.
         umask = os.umask(0)
@@ -105,16 +109,22 @@ def _move_in(staged: Path, target: Path) -> None:
         staged.chmod(0o777 & ~umask)
         os.replace(staged, target.resolve())
         return
-    (target / _SEAL).unlink(missing_ok=True)
     new = sorted(staged.iterdir(), key=lambda file: file.name == _SEAL)
+    if not more:
+        (target / _SEAL).unlink(missing_ok=True)
+        _remove_old(target, {file.name for file in new})
+    for file in new:
+        os.replace(file, target / file.name)
+
+
+def _remove_old(target: Path, new: set[str]) -> None:
+    """Remove what an earlier run wrote and this one does not replace."""
     old = set(_OWN)
     for sure, others in _OWN_BESIDE.items():
         if (target / sure).exists():
             old |= {sure, *others}
-    for name in old - {file.name for file in new}:
+    for name in old - new:
         (target / name).unlink(missing_ok=True)
-    for file in new:
-        os.replace(file, target / file.name)
 
 
 def _prefix(target: Path) -> str:

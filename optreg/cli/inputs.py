@@ -11,7 +11,7 @@ import numpy as np
 
 from optreg.cli.console import thread_count
 from optreg.config import PRESETS, RegistrationConfig
-from optreg.errors import ConfigError, GeometryError, InputError
+from optreg.errors import ConfigError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
 
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "add_dataset_options",
     "add_engine_options",
+    "add_output_options",
     "config_of",
     "dataset_of",
     "landmark_pair",
     "load_chosen",
     "load_grid",
-    "load_labels",
-    "on_grid",
-    "onto_grid",
-    "require_overlap",
     "start_of",
     "without_geometry",
 ]
@@ -61,6 +58,22 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="NAME",
         help="cpu, cuda, cuda:N, or auto: the GPU if there is one (without: auto)",
+    )
+
+
+def add_output_options(group: argparse._ArgumentGroup) -> None:
+    """Options that say which results to write."""
+    from optreg.report.outcome import OUTPUTS
+
+    group.add_argument(
+        "--outputs",
+        nargs="+",
+        choices=tuple(OUTPUTS),
+        default=("inverse", "warped", "labels", "report"),
+        metavar="NAME",
+        help="what to write besides the field, the settings and the numbers: "
+        + "; ".join(f"{name}, {what}" for name, what in OUTPUTS.items())
+        + " (without: inverse warped labels report)",
     )
 
 
@@ -153,48 +166,6 @@ def without_geometry(path: str, grid: Grid) -> bool:
     return bool(np.array_equal(grid.affine, np.eye(4))) and grids_of_file(path) is None
 
 
-def load_labels(path: str | None) -> Image | None:
-    """Label map, checked to hold whole numbers; None for None."""
-    if path is None:
-        return None
-    from optreg.io import load_image
-    from optreg.metrics import as_label_map
-
-    image = load_image(path)
-    labels = as_label_map(image.data, f"{path}: labels")
-    return Image(labels, image.grid, image.name)
-
-
-def on_grid(image: Image, grid: Grid, what: str) -> Image:
-    """`onto_grid`, where the two have a place in common.
-
-    Raises
-    ------
-    GeometryError
-        They have none.
-    """
-    require_overlap(image, grid, what)
-    return onto_grid(image, grid, what)
-
-
-def require_overlap(image: Image, grid: Grid, what: str) -> None:
-    """Raise the GeometryError for an image that lies outside of the field of view of `grid`."""
-    if not image.grid.overlaps(grid):
-        raise GeometryError(
-            f"{image.name}: lies outside of {what}; check which image it belongs to"
-        )
-
-
-def onto_grid(image: Image, grid: Grid, what: str) -> Image:
-    """`image` on `grid`: itself where it is there already, else resampled by nearest neighbour."""
-    if image.grid.same_as(grid, tolerance=1e-2):
-        return image
-    from optreg.transform import DisplacementField
-
-    _log.warning("%s: is on another grid than %s; resampled by nearest neighbour", image.name, what)
-    return DisplacementField.identity(grid, image.grid).apply(image, "nearest")
-
-
 def landmark_pair(
     fixed_path: str, moving_path: str, grid: Grid, moving_grid: Grid | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -203,11 +174,12 @@ def landmark_pair(
     For which points belong together see `optreg.io.landmarks.match_landmarks`.
     """
     from optreg.io import read_landmarks
+    from optreg.io.labels import load_labels, on_grid
     from optreg.io.landmarks import is_point_file, match_landmarks
 
     if not is_point_file(fixed_path) and not is_point_file(moving_path):
         maps = [load_labels(path) for path in (fixed_path, moving_path)]
-        fixed, moving = (on_grid(m, grid, "the field").data for m in maps if m is not None)
+        fixed, moving = (on_grid(m, grid, "the field").data for m in maps)
         return fixed, moving
     if is_point_file(fixed_path) != is_point_file(moving_path):
         raise InputError(f"{moving_path}: points and a label map; give two of a kind")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from optreg.cli.console import example, new_parser, print_table
-from optreg.cli.inputs import load_grid, load_labels, on_grid
+from optreg.cli.inputs import load_grid
 from optreg.errors import ConfigError
 from optreg.image import Image
 
@@ -49,8 +49,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     from optreg.io import read_field, save_image
     from optreg.io.files import check_writable, write_atomic
+    from optreg.io.labels import load_labels, on_grid
     from optreg.io.tables import csv_text
-    from optreg.metrics.folding import SMALLEST_DETERMINANT
+    from optreg.metrics.folding import log_determinant
 
     if args.table and not args.labels:
         raise ConfigError("--table is of labels; name their image with --labels")
@@ -58,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.table}: is both --output and --table; name two files")
     for path in filter(None, (args.output, args.table)):
         check_writable(path, args.overwrite)
-    grid, labels = load_grid(args.fixed), load_labels(args.labels)
-    if labels is not None:
-        labels = on_grid(labels, grid, args.fixed)
+    grid, labels = load_grid(args.fixed), None
+    if args.labels:
+        labels = on_grid(load_labels(args.labels), grid, args.fixed)
     determinant = read_field(args.field, grid).jacobian()
-    logarithm = np.log(np.maximum(determinant, np.float32(SMALLEST_DETERMINANT)))
+    logarithm = log_determinant(determinant)
     folded = int((determinant <= 0).sum())
     if folded:
         _log.warning("%s: %d voxels are folded; see --help for them", args.field, folded)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optreg.cli.bids import check_dataset, staged_dataset
-from optreg.cli.console import example, new_parser, print_table, progress
+from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, progress
 from optreg.cli.folder import check_folder, content, staged_folder
 from optreg.cli.inputs import (
     add_engine_options,
     config_of,
-    load_labels,
-    on_grid,
     start_of,
 )
-from optreg.cli.outcome import pictures_wanted
+from optreg.cli.outcome import pictures_wanted, print_missing
 from optreg.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -103,14 +103,17 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     from optreg.io import load_image
+    from optreg.io.labels import load_labels, on_grid
+    from optreg.io.tables import json_text
     from optreg.propagation import propagate
+    from optreg.report.outcome import Attempts
 
     config, atlases = config_of(args), _atlases(args)
     pictures = pictures_wanted(args.report)
     result_folder = _bids_folder(args) if args.bids else _plain_folder(args)
-    target, truth = load_image(args.target), load_labels(args.target_labels)
-    if truth is not None:
-        truth = on_grid(truth, target.grid, args.target)
+    target, truth = load_image(args.target), None
+    if args.target_labels:
+        truth = on_grid(load_labels(args.target_labels), target.grid, args.target)
     chosen = {"fusion": args.fusion, "radius_vox": args.radius, "power": args.power}
     with progress(args.quiet) as report:
         result = propagate(
@@ -125,26 +128,38 @@ def run(args: argparse.Namespace) -> int:
             progress=report,
             **{name: value for name, value in chosen.items() if value is not None},
         )
-    overlap = None if truth is None else _overlap(result, truth)
-    with result_folder as folder:
-        _write(folder, result, overlap, pictures, args.bids)
+    attempts, overlap = Attempts(), None
+    with result_folder() as folder:
+        result.save(folder, overwrite=True)
+        if args.bids:
+            (folder / "labels.tsv").write_text(_label_table(result), encoding="utf-8")
+    with result_folder(more=True) as folder:
+        if truth is not None:
+            with attempts("metrics.json"):
+                overlap = _overlap(result, truth)
+                text = json_text({"dice": overlap})
+                (folder / "metrics.json").write_text(text, encoding="utf-8")
+        if pictures:
+            with attempts("overview.png"):
+                _draw(folder / "overview.png", result)
     if not args.quiet:
         _print(result, overlap)
         print(f"results in {args.output}")
-    return 0
+        print_missing(attempts.failed)
+    return SOME_FAILED if attempts.failed else 0
 
 
-def _plain_folder(args: argparse.Namespace) -> AbstractContextManager[Path]:
-    """Where results are written, checked as far as it can be now."""
+def _plain_folder(args: argparse.Namespace) -> Callable[..., AbstractContextManager[Path]]:
+    """Where results go, checked as far as it can be now: called once, and then to add to it."""
     output = Path(args.output)
     # What a run that was stopped has kept is no result yet, so nothing is lost by going on there.
     fresh = not output.exists() or (output.is_dir() and content(output) <= {_KEPT})
     overwrite = args.overwrite or (args.keep and fresh)
     check_folder(output, overwrite)
-    return staged_folder(output, overwrite)
+    return partial(staged_folder, output, overwrite)
 
 
-def _bids_folder(args: argparse.Namespace) -> AbstractContextManager[Path]:
+def _bids_folder(args: argparse.Namespace) -> Callable[..., AbstractContextManager[Path]]:
     from optreg.io.bids import labelling_names, sidecar
 
     if args.keep:
@@ -152,7 +167,7 @@ def _bids_folder(args: argparse.Namespace) -> AbstractContextManager[Path]:
     root, names = Path(args.output), labelling_names(args.target)
     check_dataset(root, names, args.overwrite)
     said = sidecar(args.target, args.target, root)
-    return staged_dataset(root, names, args.overwrite, lambda name: said)
+    return partial(staged_dataset, root, names, args.overwrite, lambda name: said)
 
 
 def _atlases(args: argparse.Namespace) -> list[Atlas]:
@@ -189,26 +204,12 @@ def _overlap(result: LabelFusion, truth: Any) -> dict[str, Any]:
     }
 
 
-def _write(
-    folder: Path,
-    result: LabelFusion,
-    overlap: dict[str, Any] | None,
-    pictures: bool,
-    bids: bool,
-) -> None:
-    from optreg.io.tables import json_text
+def _draw(path: Path, result: LabelFusion) -> None:
+    from optreg.report.segmentation import save_segmentation
 
-    result.save(folder, overwrite=True)
-    if bids:
-        (folder / "labels.tsv").write_text(_label_table(result), encoding="utf-8")
-    if overlap is not None:
-        (folder / "metrics.json").write_text(json_text({"dice": overlap}), encoding="utf-8")
-    if pictures:
-        from optreg.report.segmentation import save_segmentation
-
-        title = f"{Path(result.target.name).name}: atlases voted, {len(result.atlases)} in all"
-        labels, agreement = result.labels.data, result.agreement
-        save_segmentation(folder / "overview.png", result.target, labels, agreement, title=title)
+    title = f"{Path(result.target.name).name}: atlases voted, {len(result.atlases)} in all"
+    labels, agreement = result.labels.data, result.agreement
+    save_segmentation(path, result.target, labels, agreement, title=title)
 
 
 def _label_table(result: LabelFusion) -> str:

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optreg.cli.bids import registration_dataset
-from optreg.cli.console import example, new_parser, part, progress, require_together
+from optreg.cli.console import (
+    SOME_FAILED,
+    example,
+    new_parser,
+    part,
+    progress,
+    require_together,
+)
 from optreg.cli.folder import check_folder, staged_folder
 from optreg.cli.inputs import (
     add_engine_options,
+    add_output_options,
     config_of,
     load_chosen,
-    load_labels,
-    require_overlap,
     start_of,
 )
-from optreg.cli.outcome import judge, pictures_wanted, print_outcome, write_outcome
+from optreg.cli.outcome import pictures_wanted, print_missing, print_outcome
 from optreg.errors import ConfigError, GeometryError
+
+if TYPE_CHECKING:
+    from optreg.image import Image
 
 __all__ = ["add_parser", "run"]
 
 _TEXT = """\
-Writes into the output folder: disp.nii.gz and inverse.nii.gz (voxels, challenge format),
-warped.nii.gz, config.toml, result.json, metrics.json, report.html and overview.png.
+Writes into the output folder: disp.nii.gz (from the fixed to the moving image) and inverse.nii.gz
+(back), both in the challenge's format, warped.nii.gz, config.toml, result.json, metrics.json,
+report.html and overview.png. The fields come first: where a picture, a table or the report cannot
+be made, that is said and the exit code is 5.
 
 """ + example(
     "optreg register --fixed fixed.nii.gz --moving moving.nii.gz --output result",
@@ -110,6 +124,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--moving-labels", metavar="IMAGE", help="label map of the moving image: measured, warped"
     )
+    add_output_options(group)
     group.add_argument(
         "--format",
         action="append",
@@ -127,18 +142,12 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from optreg.registration import register
+    from optreg.report.outcome import Attempts, judge, write_fields, write_outcome
 
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
     if args.refine and args.init in ("auto", "none"):
         raise ConfigError("--refine needs a field to go on from; name it with --init")
-    config = config_of(args)
-    pictures = pictures_wanted(args.report)
-    if args.bids:
-        images = args.fixed[0], args.moving[0]
-        place = registration_dataset(Path(args.output), *images, args.overwrite)
-    else:
-        check_folder(args.output, args.overwrite)
-        place = staged_folder(args.output, args.overwrite)
+    config, outputs, place = config_of(args), _outputs(args), _place(args)
     fixed, moving = (
         [load_chosen(path, args.volume, args.nan_to) for path in paths]
         for paths in (args.fixed, args.moving)
@@ -148,36 +157,62 @@ def run(args: argparse.Namespace) -> int:
             raise GeometryError(
                 f"{image.name}: is on another grid than {args.fixed[0]}; leave out --strict-grid"
             )
-    labels = load_labels(args.fixed_labels), load_labels(args.moving_labels)
-    for label_map, (image, *_) in zip(labels, (fixed, moving), strict=True):
-        if label_map is not None:
-            require_overlap(label_map, image.grid, image.name)
-    with place as folder, progress(args.quiet) as report:
-        result = register(
-            fixed,
-            moving,
-            config=config,
-            similarity=args.similarity,
-            init=start_of(args.init),
-            refine=args.refine,
-            fixed_mask=args.fixed_mask,
-            moving_mask=args.moving_mask,
-            weights=args.weights,
-            axes=args.axes,
-            device=args.device,
-            threads=args.threads,
-            progress=part(report, 0.0, 0.8),
-        )
-        report("measuring", 0.8)
-        outcome = judge(result, *labels)
-        write_outcome(
-            folder,
-            outcome,
-            pictures=pictures,
-            report=part(report, 0.9, 1.0),
-            formats=("itk",) if args.bids else tuple(args.format),
-        )
+    labels = _labels(args.fixed_labels, fixed[0]), _labels(args.moving_labels, moving[0])
+    attempts = Attempts()
+    with progress(args.quiet) as report:
+        with place() as folder:
+            result = register(
+                fixed,
+                moving,
+                config=config,
+                similarity=args.similarity,
+                init=start_of(args.init),
+                refine=args.refine,
+                fixed_mask=args.fixed_mask,
+                moving_mask=args.moving_mask,
+                weights=args.weights,
+                axes=args.axes,
+                device=args.device,
+                threads=args.threads,
+                progress=part(report, 0.0, 0.8),
+            )
+            report("writing", 0.8)
+            write_fields(folder, result, outputs)
+        report("measuring", 0.85)
+        outcome = judge(result, *labels, attempts)
+        with place(more=True) as folder:
+            write_outcome(folder, outcome, outputs, attempts, progress=part(report, 0.9, 1.0))
     if not args.quiet:
         print_outcome(outcome)
         print(f"results in {Path(args.output)}")
-    return 0
+        print_missing(attempts.failed)
+    return SOME_FAILED if attempts.failed else 0
+
+
+def _place(args: argparse.Namespace) -> Callable[..., AbstractContextManager[Path]]:
+    """Where results go, checked as far as it can be now: called once, and then to add to it."""
+    if args.bids:
+        images = args.fixed[0], args.moving[0]
+        return registration_dataset(Path(args.output), *images, args.overwrite)
+    check_folder(args.output, args.overwrite)
+    return partial(staged_folder, args.output, args.overwrite)
+
+
+def _outputs(args: argparse.Namespace) -> set[str]:
+    """What to write, of `optreg.report.outcome.OUTPUTS`."""
+    wanted = set(args.outputs)
+    if args.bids or "itk" in args.format:
+        wanted.add("itk")
+    report = args.report if args.report is not None or "report" in wanted else False
+    return wanted | {"report"} if pictures_wanted(report) else wanted - {"report"}
+
+
+def _labels(path: str | None, image: Image) -> Image | None:
+    """Label map of an image."""
+    from optreg.io.labels import load_labels, require_overlap
+
+    if path is None:
+        return None
+    labels = load_labels(path)
+    require_overlap(labels, image.grid, image.name)
+    return labels

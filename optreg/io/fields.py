@@ -339,7 +339,7 @@ def _read_undeclared(
         return _read(path, fixed, moving, format, stored)
     field = _read(path, fixed, None, format, stored)
     assert isinstance(field, DisplacementField)
-    if moving is not None and not moving.same_as(field.fixed_grid):
+    if fixed is not None and moving is not None and not moving.same_as(fixed):
         _log.warning(
             "%s: does not say what grid it leads to, and the images are on two; taken for a "
             "displacement in the world (from voxels to voxels: optreg convert --from %s)",

@@ -1,6 +1,6 @@
 """How good a registration is: overlap, surfaces, landmarks, folding, inverse consistency."""
 
-from optreg.metrics._labels import as_label_map
+from optreg.image import as_label_map
 from optreg.metrics.consistency import InverseConsistency, inverse_consistency
 from optreg.metrics.evaluate import evaluate
 from optreg.metrics.folding import (

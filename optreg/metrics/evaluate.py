@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from optreg.errors import GeometryError, InputError
-from optreg.image import Image
+from optreg.image import Image, as_label_map
 from optreg.kernels.cpu.labels import warp_labels
-from optreg.metrics import _labels, consistency, folding, landmarks, overlap, surface
+from optreg.metrics import consistency, folding, landmarks, overlap, surface
 from optreg.metrics._validate import as_field, as_mask, as_spacing, same_shape
 from optreg.transform import DisplacementField
 
@@ -154,7 +154,7 @@ def _label_maps(
         if isinstance(fixed_labels, Image) and not fixed_labels.grid.same_as(where, _TOLERANCE):
             raise GeometryError(f"{fixed_labels.name or 'fixed labels'}: not on the fixed grid")
     fixed, moving = (
-        _labels.as_label_map(labels.data if isinstance(labels, Image) else labels, name)
+        as_label_map(labels.data if isinstance(labels, Image) else labels, name)
         for labels, name in ((fixed_labels, "fixed labels"), (moving_labels, "moving labels"))
     )
     same_shape(fixed, "fixed labels", field.shape[1:], "displacement field")

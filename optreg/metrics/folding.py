@@ -18,6 +18,11 @@ from optreg.transform.sampling import thickened
 SMALLEST_DETERMINANT = 1e-9
 
 
+def log_determinant(determinant: np.ndarray) -> np.ndarray:
+    """Natural logarithm of determinants (X, Y, Z); of folds, of `SMALLEST_DETERMINANT`."""
+    return np.log(np.maximum(determinant, determinant.dtype.type(SMALLEST_DETERMINANT)))
+
+
 def count_folds(disp: np.ndarray, mask: np.ndarray | None = None) -> FoldingSums:
     """Count folds in one pass over the field.
 

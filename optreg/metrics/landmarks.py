@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from optreg.errors import InputError
+from optreg.image import as_label_map
 from optreg.kernels.cpu.labels import warp_labels
-from optreg.metrics._labels import as_label_map
 from optreg.metrics._validate import as_field, as_points, as_spacing, same_shape
 from optreg.transform.sampling import displacement_at
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from optreg.image import as_label_map
 from optreg.kernels.cpu.labels import warp_labels
-from optreg.metrics._labels import as_label_map, compact_labels, label_counts, label_list
+from optreg.metrics._labels import compact_labels, label_counts, label_list
 from optreg.metrics._validate import as_field, same_shape
 
 

@@ -20,8 +20,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from optreg.errors import InputError
+from optreg.image import as_label_map
 from optreg.kernels.cpu.labels import nearest_of_label
-from optreg.metrics._labels import as_label_map, compact_labels, label_counts, label_list
+from optreg.metrics._labels import compact_labels, label_counts, label_list
 from optreg.metrics._validate import as_spacing, same_shape
 
 # How far along an axis to look for the other surface, in voxels, before a search tree is built.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from html import escape
 from importlib import resources
@@ -17,6 +17,7 @@ from optreg.io.tables import csv_text
 from optreg.metrics import METRICS
 from optreg.report import comparison_figures as figures
 from optreg.report.comparison_pictures import pictures
+from optreg.report.outcome import Attempts
 
 __all__ = ["csv_table", "latex_table", "page"]
 
@@ -26,37 +27,48 @@ _LEAST_PAIRS = 6
 """With fewer, no two-sided signed-rank test can fall below 0.05."""
 
 
-def page(comparison: Comparison, title: str) -> str:
-    """One HTML file that works offline: tables and figures."""
+def page(comparison: Comparison, title: str, attempts: Attempts | None = None) -> str:
+    """One HTML file that works offline: tables and figures.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    title : str
+    attempts : Attempts, optional
+        Is told which parts fail; they are left out then.
+    """
+    attempts = attempts or Attempts()
     style = resources.files("optreg.report").joinpath("style.css").read_text(encoding="utf-8")
     reference = comparison.methods[0].name
-    cards = [
+    cards: list[tuple[str, str, Callable[[Comparison], str]]] = [
         ("Means", f"± standard deviation over {len(comparison.pairs)} pairs that all methods have",
-         _summary(comparison)),
+         _summary),
         ("Effect sizes", f"Cohen's d of paired differences, 95 % bootstrap interval; positive: "
          f"{reference} is better" + ("; without infinite values" if comparison.infinite else ""),
-         _effects(comparison)),
+         _effects),
         ("Significance", "Wilcoxon signed-rank tests, Bonferroni-corrected" + "".join(
             f"; of {count} pairs, nothing can be significant"
             for count in sorted({len(comparison.cases_of(m)) for m in _tested(comparison)})
             if count < _LEAST_PAIRS),
-         "".join(figures.significance(comparison, m) for m in _tested(comparison))),
+         lambda of: "".join(figures.significance(of, m) for m in _tested(of))),
         ("Distributions", "one mark per pair" + (
             "; infinite values are not drawn" if comparison.infinite else ""),
-         figures.boxes(comparison)),
-        ("Dice against roughness", "smoother is to the left", figures.scatter(comparison)),
+         figures.boxes),
+        ("Dice against roughness", "smoother is to the left", figures.scatter),
         ("Structures", f"mean Dice of {reference} minus that of the best other method",
-         _structures(comparison)),
-        ("Tasks", "means by part of the dataset", _by_group(comparison)),
+         _structures),
+        ("Tasks", "means by part of the dataset", _by_group),
         ("Pairs", f"Dice of {reference} minus that of the best other method",
-         _extremes(comparison)),
+         _extremes),
     ]  # fmt: skip
-    body = "".join(
-        f'<section class="card"><div class="head"><h2>{head}</h2><p>{escape(text)}</p></div>'
-        f"{content}</section>"
-        for head, text, content in cards
-        if content
-    )
+    body = ""
+    for head, text, content_of in cards:
+        with attempts(f"part '{head}' of the page"):
+            if content := content_of(comparison):
+                body += (
+                    f'<section class="card"><div class="head"><h2>{head}</h2>'
+                    f"<p>{escape(text)}</p></div>{content}</section>"
+                )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}'
