@@ -47,6 +47,8 @@ def pictures_wanted(asked: bool | None) -> bool:
             raise
         _log.warning("no report and no overview: %s", err)
         return False
+    except Exception:  # an installation that is broken: said when pictures are made
+        return True
     return True
 
 
