@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optreg.cli.console import SOME_FAILED, example, new_parser, part, print_table, progress
-from optreg.cli.folder import check_folder, staged_folder
 from optreg.cli.inputs import add_engine_options, config_of
 from optreg.cli.outcome import pictures_wanted, print_missing, print_outcome
+from optreg.io.folder import check_folder, staged_folder
 
 if TYPE_CHECKING:
     from optreg.report.outcome import Outcome

@@ -14,7 +14,6 @@ import numpy as np
 
 from optreg.cli.bids import check_dataset, staged_dataset
 from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, progress
-from optreg.cli.folder import check_folder, content, staged_folder
 from optreg.cli.inputs import (
     add_engine_options,
     config_of,
@@ -22,6 +21,7 @@ from optreg.cli.inputs import (
 )
 from optreg.cli.outcome import pictures_wanted, print_missing
 from optreg.errors import ConfigError, InputError
+from optreg.io.folder import check_folder, content, staged_folder
 
 if TYPE_CHECKING:
     from optreg.propagation import Atlas, LabelFusion

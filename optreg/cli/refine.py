@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optreg.cli.console import SOME_FAILED, example, new_parser, print_table
 from optreg.cli.inputs import dataset_of
@@ -17,9 +17,6 @@ from optreg.cli.many import (
     register_all,
 )
 from optreg.cli.outcome import print_missing
-
-if TYPE_CHECKING:
-    from optreg.report.outcome import Attempts
 
 __all__ = ["add_parser", "run"]
 
@@ -46,6 +43,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     from optreg.batch.scores import aggregate
+    from optreg.compare import Comparison, read_scores
+    from optreg.io.files import write_atomic
+    from optreg.report import comparison as report
     from optreg.report.outcome import Attempts
     from optreg.submission import require_fields
 
@@ -63,25 +63,19 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         # Labels that cannot be read fail before and after, for one reason.
         print_failed([*before, *after])
+    found = Comparison(
+        tuple(read_scores(n, folder.path / "scores" / n) for n in ("after", "before"))
+    )
     attempts = Attempts()
     with attempts("comparison.html"):
-        _write_page(folder.path, attempts)
+        page = report.page(found, "What the refinement gained", attempts)
+        write_atomic(folder.path / "comparison.html", [page.encode()], overwrite=True)
     if not args.quiet:
         _print(aggregate(before), aggregate(after), len(done))
         print(f"comparison in {folder.path / 'comparison.html'}")
         print_missing(attempts.failed)
     failed = any("error" in numbers for numbers in (*before, *after))
     return 0 if well and not failed and not attempts.failed else SOME_FAILED
-
-
-def _write_page(folder: Path, attempts: Attempts) -> None:
-    from optreg.compare import Comparison, read_scores
-    from optreg.io.files import write_atomic
-    from optreg.report import comparison as report
-
-    both = (read_scores(name, folder / "scores" / name) for name in ("after", "before"))
-    page = report.page(Comparison(tuple(both)), "What the refinement gained", attempts)
-    write_atomic(folder / "comparison.html", [page.encode()], overwrite=True)
 
 
 def _print(before: dict[str, Any], after: dict[str, Any], count: int) -> None:

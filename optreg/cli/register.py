@@ -18,7 +18,6 @@ from optreg.cli.console import (
     progress,
     require_together,
 )
-from optreg.cli.folder import check_folder, staged_folder
 from optreg.cli.inputs import (
     add_engine_options,
     add_output_options,
@@ -28,6 +27,7 @@ from optreg.cli.inputs import (
 )
 from optreg.cli.outcome import pictures_wanted, print_missing, print_outcome
 from optreg.errors import ConfigError, GeometryError
+from optreg.io.folder import check_folder, staged_folder
 
 if TYPE_CHECKING:
     from optreg.image import Image

@@ -6,6 +6,7 @@ a batch of thousands of pairs shall not end at the last one because of a name.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections import Counter
@@ -31,6 +32,8 @@ __all__ = [
 # Person and contrast at the end of a file name of the challenge.
 _NUMBERED = re.compile(r"([^_]{4})_(\d{4})\.nii\.gz")
 _SHORT_ANYWAY = ("0000", "0001")
+_BESIDE = ("fixed_mask", "moving_mask", "weights", "fixed_labels", "moving_labels", "init")
+_KEYS = ("fixed", "moving", "name", "group", *_BESIDE)
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".mgz", ".mgh")
 
 
@@ -63,17 +66,35 @@ class ImagePair:
     group : str
         Part of the dataset: as the list says (``group``), else "multi-modal" where the contrasts
         differ, else "".
+    fixed_mask, moving_mask, weights : Path, optional
+        As in `optreg.register`.
+    init : Path or str, optional
+        Where to start, as in `optreg.register`: a file, or what to align by.
+    fixed_labels, moving_labels : Path, optional
+        Label maps to be judged by.
     """
 
     fixed: Path
     moving: Path
     name: str
     group: str = ""
+    fixed_mask: Path | None = None
+    moving_mask: Path | None = None
+    weights: Path | None = None
+    init: Path | str | None = None
+    fixed_labels: Path | None = None
+    moving_labels: Path | None = None
 
     @property
     def file_name(self) -> str:
         """Of the field in a submission."""
         return f"{self.name}.nii.gz"
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All files that are given, by what they are."""
+        given = {role: getattr(self, role) for role in ("fixed", "moving", *_BESIDE)}
+        return {role: path for role, path in given.items() if isinstance(path, Path)}
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,11 @@ class Dataset:
 
 
 def read_dataset(
-    path: PathLike, images: PathLike | None = None, *, split: str = "validation"
+    path: PathLike,
+    images: PathLike | None = None,
+    *,
+    split: str = "validation",
+    anywhere: bool = False,
 ) -> Dataset:
     """Read and check a list of pairs.
 
@@ -114,17 +139,22 @@ def read_dataset(
     path : path
         ``.json``: dataset of LUMIR / Learn2Reg (``validation: [{fixed, moving}, ...]``,
         ``tensorImageShape``) or evaluation configuration (``eval_pairs``, ``expected_shape``).
-        ``.csv``: a table with columns ``fixed``, ``moving`` and perhaps ``name``, ``group``.
+        ``.csv``: a table with columns ``fixed``, ``moving`` and perhaps ``name``, ``group``,
+        ``fixed_mask``, ``moving_mask``, ``weights``, ``init``, ``fixed_labels``,
+        ``moving_labels`` (see `ImagePair`), which entries of a JSON may have too.
     images : path, optional
         Folder that the names in the list are relative to; without it, that of the list.
     split : str
         Which list of a dataset JSON.
+    anywhere : bool
+        Whether names may lead out of the folder, as in a list that one has written oneself.
 
     Raises
     ------
     DatasetError
         Everything that is wrong: unreadable list, names that lead out of the folder, missing
-        files, files that are no image, other shapes than stated, two pairs with one name.
+        files, files that are no image, other shapes than stated, two pairs with one name, columns
+        or keys that are not known.
     """
     path = check_readable(path)
     root = Path(images) if images is not None else path.parent
@@ -132,11 +162,12 @@ def read_dataset(
         raise DatasetError(path, [f"{root} is not a folder"])
     read = _read_table if path.suffix.lower() == ".csv" else _read_json
     content = read(path, split)
-    problems: list[str] = []
+    entries = content.pop("entries")
+    problems: list[str] = list(_unknown_keys(entries))
     pairs = []
-    for number, entry in enumerate(content.pop("entries"), start=1):
+    for number, entry in enumerate(entries, start=1):
         try:
-            pairs.append(_pair(entry, root))
+            pairs.append(_pair(entry, root, anywhere))
         except ValueError as error:
             problems.append(f"pair {number}: {error}")
     problems += _shared_names(pairs)
@@ -187,17 +218,51 @@ def _read_table(path: Path, split: str) -> dict[str, Any]:
     return {"entries": rows, "name": path.stem, "shape": None}
 
 
-def _pair(entry: Any, root: Path) -> ImagePair:
+def _unknown_keys(entries: list[Any]) -> Iterator[str]:
+    """Columns, or keys of entries, that nothing is done with: each once."""
+    keys = dict.fromkeys(key for entry in entries if isinstance(entry, dict) for key in entry)
+    if None in keys:
+        yield "a row has more cells than the header"
+    for key in [key for key in keys if key and key not in _KEYS]:
+        close = difflib.get_close_matches(key, _KEYS, n=1)
+        meant = f"; did you mean '{close[0]}'?" if close else ""
+        yield f"'{key}' is not known{meant} (known are {', '.join(_KEYS)})"
+
+
+def _pair(entry: Any, root: Path, anywhere: bool) -> ImagePair:
     """Pair of an entry; ValueError for one that cannot be meant."""
     if not isinstance(entry, dict) or not {"fixed", "moving"} <= entry.keys():
         raise ValueError("needs 'fixed' and 'moving'")
-    fixed, moving = (_inside(entry[role], root) for role in ("fixed", "moving"))
+
+    def file(text: Any) -> Path:
+        return _anywhere(text, root) if anywhere else _inside(text, root)
+
+    fixed, moving = (file(entry[role]) for role in ("fixed", "moving"))
     name = str(entry.get("name") or "").strip() or _field_name(fixed, moving)
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
         raise ValueError(f"name '{name}' is no file name of letters, digits, '_', '-', '.'")
     contrasts = [match[2] for p in (fixed, moving) if (match := _NUMBERED.search(p.name))]
     group = "multi-modal" if len(set(contrasts)) == 2 else ""
-    return ImagePair(fixed, moving, name, str(entry.get("group") or "").strip() or group)
+    group = str(entry.get("group") or "").strip() or group
+    given = {key: entry[key] for key in _BESIDE if str(entry.get(key) or "").strip()}
+    if ("fixed_labels" in given) != ("moving_labels" in given):
+        raise ValueError("needs both label maps or none")
+    more: dict[str, Any] = {
+        k: str(v).strip() if k == "init" and _is_word(v) else file(v) for k, v in given.items()
+    }
+    return ImagePair(fixed, moving, name, group, **more)
+
+
+def _is_word(text: Any) -> bool:
+    """Whether this names a way to align instead of a file, which has an ending or a folder."""
+    return isinstance(text, str) and not set("./\\") & set(text)
+
+
+def _anywhere(text: Any, root: Path) -> Path:
+    """Path, relative to the root or absolute; ValueError for anything that is none."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"'{text}' is no file name")
+    return root / Path(text.strip()).expanduser()
 
 
 def _inside(text: Any, root: Path) -> Path:
@@ -236,7 +301,12 @@ def _shared_names(pairs: list[ImagePair]) -> Iterator[str]:
 
 
 def _unusable_images(pairs: list[ImagePair], shape: Any) -> Iterator[str]:
-    """Problems of the images, each once."""
+    """Problems of the images and what belongs to them, each once."""
+    for path in dict.fromkeys(p for pair in pairs for r, p in pair.files.items() if r in _BESIDE):
+        try:
+            check_readable(path)
+        except InputError as error:
+            yield str(error)
     for path in dict.fromkeys(p for pair in pairs for p in (pair.fixed, pair.moving)):
         try:
             found = read_shape(path)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from optreg.cli.folder import staged_folder
 from optreg.errors import OutputError
+from optreg.io.folder import staged_folder
 
 
 def test_staged_folder_disappears_with_an_error(tmp_path):
