@@ -84,6 +84,8 @@ def _scored(case: Case) -> dict[str, Any]:
     masked = fixed if case.mask == "fixed" else load_image(case.pair.moving, nan_to=0.0)
     given: dict[str, Any] = {"fixed_mask": masked.data > 0, "spacing": tuple(fixed.grid.spacing)}
     maps = _beside(case.pair, case.labels, IMAGE_ENDINGS)
+    if case.labels is None and case.pair.fixed_labels and case.pair.moving_labels:
+        maps = [case.pair.fixed_labels, case.pair.moving_labels]
     if maps:
         # The challenge compares voxels, wherever the headers say that they are.
         given["fixed_labels"], given["moving_labels"] = (load_image(path) for path in maps)

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import optreg
+from optreg.batch.outputs import said_of, write_all
 from optreg.batch.records import Records, file_hash
 from optreg.config import RegistrationConfig
 from optreg.errors import InputError, OptregError, OutputError
 from optreg.image import Image
 from optreg.io import load_image, read_field, write_field
 from optreg.io.datasets import ImagePair
+from optreg.io.folder import discard_result
+from optreg.io.labels import load_labels
 from optreg.io.nifti import read_nifti
 from optreg.metrics.folding import count_folds
 from optreg.submission import field_file
@@ -54,6 +57,9 @@ class Job:
         See `optreg.register`.
     threads : int, optional
         CPU threads; all by default. Results do not depend on it.
+    outputs : tuple of str, optional
+        What to write into a folder for each pair, of `optreg.report.outcome.OUTPUTS`. Without it,
+        only the field, as the file of a submission.
     """
 
     pair: ImagePair
@@ -63,11 +69,17 @@ class Job:
     init: Path | None = None
     device: str = "auto"
     threads: int | None = None
+    outputs: tuple[str, ...] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the results of the pair are."""
+        return self.fields if self.outputs is None else self.fields / self.pair.name
 
     @property
     def output(self) -> Path:
         """The field's file."""
-        return self.fields / self.pair.file_name
+        return self.folder / (self.pair.file_name if self.outputs is None else "disp.nii.gz")
 
     @contextmanager
     def start(self) -> Iterator[Path | None]:
@@ -80,26 +92,36 @@ class Job:
 
     def discard_output(self) -> None:
         """Remove a field of an earlier run, so that it does not pass for that of this one."""
-        if self.init != self.fields:
+        if self.outputs is not None:
+            discard_result(self.folder)
+        elif self.init != self.fields:
             with suppress(OSError):
                 self.output.unlink()
 
 
 def _asked(job: Job) -> dict[str, Any]:
-    """What a record must say for its field to be the one that is wanted."""
+    """What a record must say for its results to be those that are wanted."""
     with job.start() as start:
-        files = {"fixed": job.pair.fixed, "moving": job.pair.moving, "init": start}
+        files = {**job.pair.files, "init": start or job.pair.files.get("init")}
         hashes = {role: file_hash(path) for role, path in files.items() if path is not None}
-    return {"optreg": optreg.__version__, "config": job.config.to_dict(), "inputs": hashes}
+    asked = {"optreg": optreg.__version__, "config": job.config.to_dict(), "inputs": hashes}
+    if isinstance(job.pair.init, str):
+        asked["init"] = job.pair.init
+    if job.outputs is not None:
+        asked |= {"outputs": sorted(job.outputs), "missing": []}
+    return asked
 
 
 def is_as_written(job: Job, record: Mapping[str, Any]) -> bool:
-    """Whether the field is there, and the one that the record tells of."""
+    """Whether the results are there, and those that the record tells of."""
     if record.get("status") != "done" or not job.output.is_file():
         return False
+    others = record.get("files_sha256", {})
     try:
-        return record.get("output_sha256") == file_hash(job.output)
-    except OSError:
+        return record.get("output_sha256") == file_hash(job.output) and all(
+            file_hash(job.folder / name) == known for name, known in others.items()
+        )
+    except (OSError, AttributeError):
         return False
 
 
@@ -144,6 +166,7 @@ class Task:
     def __init__(self, job: Job):
         self._job, self._start = job, time.time()
         self._images: tuple[Image, Image] | None = None
+        self._labels: tuple[Image | None, Image | None] = None, None
         self._result: Registration | None = None
         self._record: dict[str, Any] = {
             "name": job.pair.name,
@@ -163,6 +186,8 @@ class Task:
             self._record |= _asked(self._job)
             pair = self._job.pair
             self._images = load_image(pair.fixed), load_image(pair.moving)
+            if self._job.outputs is not None and pair.fixed_labels and pair.moving_labels:
+                self._labels = load_labels(pair.fixed_labels), load_labels(pair.moving_labels)
 
     def register(self) -> None:
         """Register them, and make sure that the result has no fold."""
@@ -175,8 +200,11 @@ class Task:
             result = register(
                 *self._images,
                 config=job.config,
-                init="auto" if path is None else self._read_start(path),
+                init=job.pair.init or "auto" if path is None else self._read_start(path),
                 refine=path is not None,
+                fixed_mask=job.pair.fixed_mask,
+                moving_mask=job.pair.moving_mask,
+                weights=job.pair.weights,
                 device=job.device,
                 threads=job.threads,
             )
@@ -184,6 +212,12 @@ class Task:
                 raise InputError(f"{job.output}: the field folds; report this pair")
             self._result, self._images = result, None
         self._record["seconds"] = time.time() - start
+        if self._result is not None and job.outputs is not None:
+            # Here and not in `write`: what is measured and drawn takes kernels, too.
+            with self._step():
+                self._record |= write_all(job.folder, self._result, self._labels, job.outputs)
+                self._record["status"] = "done"
+            self._result = None
 
     def _read_start(self, path: Path) -> DisplacementField:
         """Field to start from: of a submission, so from voxels to voxels where it says nothing."""
@@ -195,7 +229,8 @@ class Task:
         """Write the field, read it back, and keep the record, which is returned."""
         if self._result is not None:
             with self._step():
-                self._record |= _written(self._job.output, self._result)
+                written = _written(self._job.output, self._result)
+                self._record |= {**said_of(self._result), "output_sha256": written}
                 self._record["status"] = "done"
         if self._record["status"] != "done":
             self._job.discard_output()
@@ -218,19 +253,12 @@ class Task:
             self._record |= {"status": "failed", "error": what}
 
 
-def _written(path: Path, result: Registration) -> dict[str, Any]:
-    """Write the field of a result, and read it back; what the record says of both."""
+def _written(path: Path, result: Registration) -> str:
+    """Write the field of a result, and read it back; the hash of the file."""
     disp = result.transform.voxels_of(result.moving.grid)
     if not result.moving.grid.same_as(result.fixed.grid):
         _log.warning("%s: images are on two grids; the field is from voxels to voxels", path.name)
     write_field(path, result.transform, None, overwrite=True)
     if not np.array_equal(np.moveaxis(read_nifti(path).array, -1, 0), disp):
         raise OutputError(f"{path}: does not read back as it was written; check the disk")
-    return {
-        "message": result.status.value,
-        "similarity": result.similarity,
-        "device": result.device,
-        "timings_s": result.timings,
-        "quality": result.quality,
-        "output_sha256": file_hash(path),
-    }
+    return file_hash(path)

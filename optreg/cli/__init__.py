@@ -28,6 +28,7 @@ COMMANDS = (
     "jacobian",
     "propagate",
     "evaluate",
+    "batch",
     "submit",
     "refine",
     "check_submission",

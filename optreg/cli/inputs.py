@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ __all__ = [
     "load_chosen",
     "load_grid",
     "start_of",
+    "told_problems",
     "without_geometry",
 ]
 
@@ -103,22 +106,31 @@ def dataset_of(args: argparse.Namespace) -> Dataset:
     Folders with labels and landmarks of its images, where a command takes them, are checked too:
     some commands look into them hours later.
     """
-    from optreg.io.datasets import DatasetError, read_dataset
+    from optreg.io.datasets import read_dataset
 
-    try:
+    with told_problems(args.dataset):
         dataset = read_dataset(args.dataset, args.images, split=args.split)
-    except DatasetError as error:
-        if len(error.problems) == 1:
-            raise
-        for problem in error.problems:
-            _log.error("%s", problem)
-        raise InputError(f"{args.dataset}: {len(error.problems)} problems, see above") from error
     for option in ("labels", "landmarks"):
         if folder := getattr(args, option, None):
             from optreg.batch.scoring import check_beside
 
             check_beside(dataset.pairs, Path(folder), tables=option == "landmarks")
     return dataset
+
+
+@contextmanager
+def told_problems(path: str) -> Iterator[None]:
+    """Let each problem of a list of pairs be a line on stderr."""
+    from optreg.io.datasets import DatasetError
+
+    try:
+        yield
+    except DatasetError as error:
+        if len(error.problems) == 1:
+            raise
+        for problem in error.problems:
+            _log.error("%s", problem)
+        raise InputError(f"{path}: {len(error.problems)} problems, see above") from error
 
 
 def config_of(args: argparse.Namespace) -> RegistrationConfig:

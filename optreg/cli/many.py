@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,14 @@ __all__ = [
 ]
 
 
-def add_batch_options(parser: argparse.ArgumentParser) -> None:
-    """Options of a command that registers all pairs of a dataset."""
-    add_dataset_options(parser)
+_REFRESH_S = 30
+"""Time after which the page of a batch is written anew."""
+
+
+def add_batch_options(parser: argparse.ArgumentParser, dataset: bool = True) -> None:
+    """Options of a command that registers all pairs of a dataset, which they name if `dataset`."""
+    if dataset:
+        add_dataset_options(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
     where = parser.add_argument_group("where it runs")
     where.add_argument(
@@ -53,6 +59,7 @@ def register_all(
     *,
     init: Path | None = None,
     fill_zero: bool = False,
+    outputs: tuple[str, ...] | None = None,
 ) -> tuple[BatchFolder, bool]:
     """Register what is left of a dataset; the folder of the results, and whether all went well.
 
@@ -62,6 +69,8 @@ def register_all(
         Folder or zip with the fields to start from.
     fill_zero : bool
         Whether pairs that are not done get zero fields.
+    outputs : tuple of str, optional
+        What to write of each pair; a submission without it.
     """
     from optreg import batch
     from optreg.config import RegistrationConfig
@@ -78,7 +87,9 @@ def register_all(
         backend = get_backend(args.device)  # a device that is not there ends it here
         if args.jobs > 1:  # each process would compile them for itself
             compile_kernels = backend.compile_ahead()
-    folder = batch.BatchFolder(Path(args.output))
+    if init is not None and any(pair.init is not None for pair in dataset.pairs):
+        raise ConfigError("--init and a column 'init' exclude each other; give one")
+    folder = batch.BatchFolder(Path(args.output), outputs)
     settings = {
         "init": init and init.resolve(),
         "device": args.device,
@@ -86,7 +97,7 @@ def register_all(
     }
     jobs = folder.jobs(dataset, config, args.shard, **settings)
     left = folder.prepare(jobs, config)
-    failed = []
+    failed, shown = [], time.monotonic()
     with pair_progress(len(jobs), len(jobs) - len(left), args.quiet) as ended:
         if left and compile_kernels is not None:
             compile_kernels()
@@ -94,11 +105,18 @@ def register_all(
             ended(record)
             if record["status"] != "done":
                 failed.append(record)
+            if outputs is not None and time.monotonic() - shown > _REFRESH_S:
+                folder.write_index(dataset)
+                shown = time.monotonic()
     summary = folder.summarize(jobs, left, failed, args.shard)
-    packed = folder.pack(dataset, folder.jobs(dataset, config, **settings), fill_zero)
+    if outputs is not None:
+        result = folder.write_index(dataset)
+    else:
+        every = folder.jobs(dataset, config, **settings)
+        result = folder.pack(dataset, every, fill_zero) or folder.fields
     if not args.quiet:
-        _print(summary, packed or folder.fields)
-    return folder, not failed
+        _print(summary, result)
+    return folder, not failed and not summary["missing"]
 
 
 def print_failed(scores: Sequence[Mapping[str, Any]], of: str = "") -> None:
@@ -111,6 +129,8 @@ def _print(summary: dict[str, Any], where: Path) -> None:
     print_failed([{"name": n, "error": error} for n, error in summary["failed"].items()])
     before = f" ({summary['done_before']} before)" if summary["done_before"] else ""
     count = len(summary["failed"])
+    for name, missing in summary["missing"].items():
+        print(f"missing: {name}: {', '.join(missing)}")
     print(f"{summary['done']} of {summary['pairs']} pairs done{before}, {count} failed")
     print(f"results in {where}")
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optreg.errors import ConfigError
+from optreg.errors import ConfigError, InputError
+from optreg.io.datasets import IMAGE_ENDINGS, Dataset, ImagePair, image_stem
 
 __all__ = [
     "BidsName",
     "dataset_description",
     "labelling_names",
+    "pairs_of_dataset",
     "parse_name",
     "registration_names",
     "sidecar",
@@ -123,6 +125,46 @@ def parse_name(path: str | Path, needed: str = "sub") -> BidsName:
     return BidsName(
         entities, suffix, dot + extension, datatype if datatype in _DATATYPES else "anat"
     )
+
+
+def pairs_of_dataset(root: Path, to: Path | None = None, suffix: str | None = None) -> Dataset:
+    """Pairs of the anatomical images of a BIDS dataset.
+
+    Parameters
+    ----------
+    root : Path
+    to : Path, optional
+        Fixed image of all pairs. Without it, the first T1w image of each subject is that of its
+        others, and the pairs of a subject are one group.
+    suffix : str, optional
+        Only images with this suffix take part, besides those that others are registered to.
+
+    Raises
+    ------
+    InputError
+        There are no such images.
+    """
+    found: dict[str, list[tuple[Path, BidsName]]] = {}
+    for path in sorted(root.glob("sub-*/**/anat/sub-*_*")):
+        if path.name.lower().endswith(IMAGE_ENDINGS):
+            name = parse_name(path)
+            found.setdefault(f"sub-{name.entities['sub']}", []).append((path, name))
+    pairs = []
+    for subject, images in found.items():
+        first = next((path for path, name in images if name.suffix == "T1w"), None)
+        fixed = to or first
+        for path, name in images:
+            if fixed is not None and path != fixed and suffix in (None, name.suffix):
+                onto = image_stem(fixed) if to is None else image_stem(to)
+                group = subject if to is None else name.suffix
+                pairs.append(ImagePair(fixed, path, f"{image_stem(path)}_to_{onto}", group))
+    if not pairs:
+        what = f"images with the suffix {suffix}" if suffix else "images"
+        raise InputError(
+            f"{root}: no pairs of {what} in sub-*/anat or sub-*/ses-*/anat; "
+            + ("name a fixed image with --to" if to is None else "check the suffix")
+        )
+    return Dataset(root, root.resolve().name, tuple(pairs))
 
 
 def registration_names(fixed: str | Path, moving: str | Path) -> dict[str, str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from optreg.errors import OutputError
 
-__all__ = ["check_folder", "content", "staged_folder"]
+__all__ = ["check_folder", "content", "discard_result", "discard_staged", "staged_folder"]
 
 # Written last and removed first: a folder with this file holds one complete result.
 _SEAL = "result.json"
@@ -26,6 +27,7 @@ _OWN = {
     "report.html",
     "warped_labels.nii.gz",
     "log_jacobian.nii.gz",
+    "thumbnail.jpg",
     "disp_itk.nii.gz",
     "inverse_itk.nii.gz",
 }
@@ -67,6 +69,13 @@ def check_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
 def content(folder: Path) -> set[str]:
     """Names in a folder, without the hidden ones of runs that were killed or go on."""
     return {file.name for file in folder.iterdir() if not file.name.startswith(_prefix(folder))}
+
+
+def discard_staged(path: Path) -> None:
+    """Remove the hidden folders of runs that were killed while they wrote to `path`."""
+    for place in (_parent(path), path):
+        for left in place.glob(f"{glob.escape(_prefix(path))}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
@@ -115,6 +124,13 @@ def _move_in(staged: Path, target: Path, more: bool) -> None:
         _remove_old(target, {file.name for file in new})
     for file in new:
         os.replace(file, target / file.name)
+
+
+def discard_result(folder: Path) -> None:
+    """Remove what a command wrote into a folder, as far as it can be; other files stay."""
+    for name in _OWN | {_SEAL}:
+        with suppress(OSError):
+            (folder / name).unlink()
 
 
 def _remove_old(target: Path, new: set[str]) -> None:
