@@ -90,8 +90,7 @@
       if (item.row.hidden !== hidden) item.row.hidden = hidden;
       shown += !hidden;
     }
-    byId("count").textContent = shown === items.length
-      ? `${number(shown)} pairs` : `${number(shown)} of ${number(items.length)} pairs`;
+    byId("count").textContent = `${number(shown)} of ${number(items.length)} shown`;
     byId("nothing").hidden = shown > 0;
     for (const [id, value] of [["levels", state.level], ["groups", state.group]]) {
       const choice = byId(id);

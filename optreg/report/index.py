@@ -111,7 +111,7 @@ def page(entries: Iterable[Entry], title: str) -> str:
         "DISTRIBUTIONS": "".join(
             _distribution(rows, key, column) for column, key in enumerate(columns, start=_FIRST)
         ),
-        "COLUMNS": str(len(columns)),
+        "COLUMNS": str(max(len(columns), 1)),  # a grid cannot repeat a column no times
         "HEADS": "".join(_head(key) for key in columns),
         "CARD_LABELS": "".join(
             f'  td:nth-child({place})::before {{ content: "{METRICS[key].title}"; }}\n'

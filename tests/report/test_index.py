@@ -120,6 +120,7 @@ def test_summary_counts():
     assert "1 failed, 1 is a problem, 1 deserves a second look." in words
     assert "is damaged; copy it again" in words
     assert "0 of 0 pairs done." in " ".join(parsed([]).words)
+    assert "--columns:1" in page([], "")  # repeat(0, ...) in a style sheet is an error
 
 
 def test_text_from_outside_stays_text():
