@@ -293,7 +293,7 @@ def test_style_and_script_are_packaged():
     assets = [
         p for p in (root / "optreg" / "report").iterdir() if p.suffix in {".css", ".html", ".js"}
     ]
-    assert len(assets) == 3
+    assert len(assets) == 5
     for asset in assets:
         assert any(asset.match(pattern) for pattern in patterns), asset.name
 

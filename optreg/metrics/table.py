@@ -30,7 +30,10 @@ METRICS = {
     "folded_voxels": Metric("folded voxels", 1),
     "sdlogj": Metric("SDlogJ", 4),
     "sdlogj_evaluator": Metric("SDlogJ (evaluator)", 4),
+    "inverse_consistency": Metric("inverse error, voxels", 3),
+    "seconds": Metric("time, s", 1),
 }
 """By name. ``tre`` is by label maps, as the challenge has it, ``tre_points`` point by point;
 ``similarity`` is `local_correlation` of the images, for pairs without labels;
-``sdlogj_evaluator`` is roughness as the challenge's evaluator computes it."""
+``sdlogj_evaluator`` is roughness as the challenge's evaluator computes it;
+``inverse_consistency`` is the mean distance by which a field and its inverse miss the start."""
