@@ -1,16 +1,19 @@
-"""``optreg info``: what is installed, what it runs on, what is in a file."""
+"""``optreg info``: what is installed, what it runs on, what is in an image or a transform."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optreg.cli.console import example, grid_text, new_parser, print_table
 from optreg.cli.inputs import load_chosen
-from optreg.errors import DeviceError
+from optreg.errors import DeviceError, InputError
+
+if TYPE_CHECKING:
+    from optreg.transform import Affine, DisplacementField
 
 __all__ = ["add_parser", "run"]
 
@@ -19,10 +22,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = new_parser(
         commands,
         "info",
-        "show versions, threads and devices, or what is in image files",
-        example("optreg info", "optreg info fixed.nii.gz moving.nii.gz"),
+        "show versions, threads and devices, or what is in images and transforms",
+        example("optreg info", "optreg info fixed.nii.gz moving.nii.gz result/disp.nii.gz"),
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="images to describe")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="images, displacement fields, affine transforms"
+    )
     parser.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D file, from 0")
     return parser
 
@@ -34,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     for number, path in enumerate(args.files):
         if number:
             print()
-        print_table(_image(path, args.volume), numbers=False)
+        print_table(_file(path, args.volume), numbers=False)
     return 0
 
 
@@ -71,6 +76,56 @@ def _cache() -> str:
 
     nowhere = "nowhere (no writable folder): each start compiles again; set NUMBA_CACHE_DIR"
     return cache_folder() or nowhere
+
+
+def _file(path: str, volume: int | None) -> list[tuple[str, str]]:
+    """What is in an image, or else in a transform."""
+    from optreg.io import read_transform
+    from optreg.io.datasets import IMAGE_ENDINGS
+    from optreg.transform import Affine
+
+    image_error = None
+    if path.lower().endswith(IMAGE_ENDINGS):
+        try:
+            return _image(path, volume)
+        except InputError as error:
+            image_error = error
+    try:
+        transform = read_transform(path)
+    except InputError:
+        if image_error is None:
+            raise
+        raise image_error from None
+    return _affine(path, transform) if isinstance(transform, Affine) else _field(path, transform)
+
+
+def _affine(path: str, affine: Affine) -> list[tuple[str, str]]:
+    rows = [(path, ""), ("  transform", "affine, from fixed to moving RAS mm")]
+    rows += [("", " ".join(f"{number:11.5f}" for number in row)) for row in affine.matrix]
+    return rows
+
+
+def _field(path: str, field: DisplacementField) -> list[tuple[str, str]]:
+    from optreg.cli.inputs import without_geometry
+    from optreg.metrics.folding import count_folds
+
+    length = np.sqrt(np.square(field.to_mm()).sum(axis=0))
+    rows = [(path, ""), ("  transform", "displacement field")]
+    if without_geometry(path, field.fixed_grid):
+        shape = " x ".join(map(str, field.fixed_grid.shape))
+        rows.append(("  from", f"{shape} voxels of an image that the file does not name"))
+        unit = "voxels"
+    else:
+        rows.append(("  from", f"{grid_text(field.fixed_grid)}, {field.fixed_grid.orientation}"))
+        unit = "mm"
+    if field.moving_grid is not None:
+        rows.append(("  to", f"{grid_text(field.moving_grid)}, {field.moving_grid.orientation}"))
+    rows.append(
+        (f"  displacement, {unit}", f"mean {length.mean():.2f}, largest {length.max():.2f}")
+    )
+    if min(field.disp.shape[1:]) > 2:
+        rows.append(("  folded voxels", str(count_folds(field.disp).folded_voxels)))
+    return rows
 
 
 def _image(path: str, volume: int | None) -> list[tuple[str, str]]:
