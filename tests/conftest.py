@@ -27,6 +27,15 @@ settings.register_profile("optreg", deadline=None, derandomize=True)
 settings.load_profile("optreg")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kernels_are_compiled() -> None:
+    """So that the notice of it comes into no test's output."""
+    from optreg.kernels import get_backend
+
+    if (compile_kernels := get_backend("cpu").compile_ahead()) is not None:
+        compile_kernels()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of real scans in LUMIR layout; tests that ask for it are skipped without it."""

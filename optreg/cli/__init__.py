@@ -33,6 +33,7 @@ COMMANDS = (
     "refine",
     "check_submission",
     "compare",
+    "warm_up",
     "info",
 )
 _DEVICE, _INTERRUPTED = 4, 130

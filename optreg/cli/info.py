@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _machine() -> list[tuple[str, str]]:
+    from optreg.kernels import describe_cache
     from optreg.report.numbers import versions
 
     return [
@@ -51,7 +52,7 @@ def _machine() -> list[tuple[str, str]]:
         ("", ""),
         ("threads", _threads()),
         ("GPU", _gpu()),
-        ("compiled code kept in", _cache()),
+        ("compiled code kept in", describe_cache()),
     ]
 
 
@@ -69,13 +70,6 @@ def _gpu() -> str:
         return describe()
     except DeviceError as err:
         return f"not used ({str(err).partition(';')[0]})"
-
-
-def _cache() -> str:
-    from optreg.kernels import cache_folder
-
-    nowhere = "nowhere (no writable folder): each start compiles again; set NUMBA_CACHE_DIR"
-    return cache_folder() or nowhere
 
 
 def _file(path: str, volume: int | None) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from optreg.errors import ConfigError, DeviceError, DeviceMemoryError
 __all__ = [
     "Backend",
     "available_threads",
-    "cache_folder",
+    "describe_cache",
     "get_backend",
     "get_backends",
     "thread_limit",
@@ -205,13 +205,13 @@ def thread_limit(threads: int | None) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def cache_folder() -> str | None:
-    """Where compiled CPU kernels are kept, or None where no folder takes them."""
-    import numba
-
+def describe_cache() -> str:
+    """Where compiled CPU kernels are kept, and whether they are there, in words."""
     from optreg.kernels.cpu import _jit
+    from optreg.kernels.cpu.ahead import compile_ahead
 
-    if not _jit.CACHED:
-        return None
-    beside_code = os.path.join(os.path.dirname(_jit.__file__), "__pycache__")
-    return str(getattr(numba.config, "CACHE_DIR", "") or beside_code)
+    there = "not compiled yet" if compile_ahead() is not None else "compiled"
+    if _jit.CACHED:
+        return f"{_jit.kept_in()} ({there})"
+    how = "read from there" if there == "compiled" else "each process compiles: set NUMBA_CACHE_DIR"
+    return f"{_jit.kept_in()} (cannot be written; {how})"

@@ -8,9 +8,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from read_only import read_only
 
 import optreg
 import optreg.registration
@@ -25,10 +27,7 @@ for function in list(calls):
     if function.__name__ not in ("downsample", "root_mean_square"):
         del calls[function]
 """
-SCRIPT = f"""
-import os, sys, tempfile
-{FEW}
-import numba
+LISTENER = """
 from numba.core import event
 
 class Compiled(event.Listener):
@@ -39,6 +38,12 @@ class Compiled(event.Listener):
         self.names.append(event.data["dispatcher"].py_func.__name__)
 
 event.register("numba:compile", Compiled())
+"""
+SCRIPT = f"""
+import os, sys, tempfile
+{FEW}
+{LISTENER}
+import numba
 kind, tempfile.tempdir = sys.argv[1:]
 ahead._HELPER = {FEW!r} + ahead._HELPER
 if kind == "helper":  # all is left to it
@@ -65,11 +70,12 @@ def compiling(child_environment, tmp_path):
     """Function that runs the script and gives what was compiled in its process."""
     (tmp_path / "scratch").mkdir()
 
-    def run(kind):
+    def run(kind, start=subprocess.run):
         environment = {**child_environment, "NUMBA_CACHE_DIR": str(tmp_path / "code")}
         command = [sys.executable, "-c", SCRIPT, kind, str(tmp_path / "scratch")]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = start(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
+        run.said = done.stderr
         compiled, scratch = done.stdout.splitlines()
         assert scratch == "[]"
         return compiled
@@ -78,10 +84,44 @@ def compiling(child_environment, tmp_path):
 
 
 def test_what_a_helper_compiles_is_there(compiling):
-    for kind in ("one thread", "frozen"):
-        assert compiling(kind) == "nothing to do"
     assert compiling("helper") == ""
+    assert "once" in compiling.said and "kept in" in compiling.said
     assert compiling("helper") == "nothing to do"
+
+
+@pytest.mark.parametrize("kind", ["one thread", "frozen"])
+def test_without_helpers_this_process_compiles_ahead(kind, compiling):
+    """So that the time is known for what it is, and who waits knows why."""
+    assert compiling(kind) == "_downsample _square_sums"
+    assert compiling.said.count("compiling kernels for this processor") == 1
+    assert compiling(kind) == "nothing to do" and compiling.said == ""
+
+
+def test_where_nothing_can_be_kept_it_is_said(compiling, tmp_path):
+    (tmp_path / "code").mkdir()
+    with read_only(tmp_path / "code") as run:
+        for _ in range(2):  # nothing was kept by the first
+            assert compiling("two", run) == "_downsample _square_sums"
+            assert "in each process" in compiling.said and "warm-up --cache" in compiling.said
+
+
+@pytest.mark.slow
+def test_package_that_cannot_be_written_is_used_as_it_is(child_environment, tmp_path):
+    """Nothing is compiled anew, though no folder takes anything: not by two processes, either."""
+    optreg.warm_up(device="cpu")
+    code = f"""{LISTENER}
+import numpy as np, optreg
+head = np.random.default_rng(0).random((40, 48, 44), dtype=np.float32)
+head[:6] = 0
+result = optreg.register(head, head, device="cpu", threads=2, init=None)
+print(len(Compiled.names), "compile" in result.timings)
+"""
+    environment = {**child_environment, "HOME": "/nonexistent"}
+    for variable in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+        environment.pop(variable, None)
+    with read_only(Path(optreg.__file__).parent) as run:
+        done = run([sys.executable, "-c", code], env=environment, cwd=tmp_path)
+    assert done.stdout.split() == ["0", "False"] and done.stderr == "", done
 
 
 def test_without_helpers_all_is_compiled_here(compiling):

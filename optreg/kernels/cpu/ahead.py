@@ -6,6 +6,7 @@ find on disk; so where nothing is there yet, helpers take a part of the kernels.
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -22,9 +23,11 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from optreg.kernels import cpu
-from optreg.kernels.cpu._jit import CACHED
+from optreg.kernels.cpu._jit import CACHED, is_compiled, kept_in
 
-__all__ = ["compile_ahead", "take_part"]
+__all__ = ["compile_ahead", "take_part", "why_compiled"]
+
+_log = logging.getLogger("optreg")
 
 _MOST = 4
 """Processes; the largest kernel takes a fourth of the whole."""
@@ -75,27 +78,34 @@ def _calls() -> dict[Callable[..., Any], tuple[Any, ...]]:
 
 
 def _is_there(function: Callable[..., Any]) -> bool:
-    """Whether all kernels that a function calls itself are in this process or numba's folder."""
+    """Whether all kernels that a function calls itself are in this process or on disk."""
     named = map(function.__globals__.get, function.__code__.co_names)
-    kernels: list[Any] = [value for value in named if isinstance(value, Dispatcher)]
-    return all(
-        kernel.signatures or any(Path(kernel.stats.cache_path).glob(f"*.{kernel.__name__}-*.nbi"))
-        for kernel in kernels
-    )
+    return all(is_compiled(value) for value in named if isinstance(value, Dispatcher))
 
 
 def compile_ahead() -> Callable[[], None] | None:
-    """Give what compiles the kernels that no process has compiled yet, or None.
+    """Give what compiles the kernels that no process has compiled yet, or None if none is left.
 
-    None where nothing is left to do, or where only one thread is to be used, or no helper can be
-    started: kernels are compiled when they are called, too.
+    It compiles in this process alone where nothing is kept for others to find, where only one
+    thread is to be used, or where no helper can be started: an application that Python is built
+    into would start another one of itself.
     """
-    helpers = min(_MOST, numba.get_num_threads()) - 1
-    # An application that Python is built into would start another one of itself.
-    no_python = getattr(sys, "frozen", False) or not sys.executable
-    if not CACHED or helpers < 1 or no_python or not _missing():
+    if not _missing():
         return None
-    return lambda: _together(helpers)
+    no_python = getattr(sys, "frozen", False) or not sys.executable
+    alone = not CACHED or no_python
+    return lambda: _together(0 if alone else min(_MOST, numba.get_num_threads()) - 1)
+
+
+def why_compiled() -> str:
+    """What is compiled, and why, in a sentence for who waits for it."""
+    what = "compiling kernels for this processor, about a minute"
+    if CACHED:
+        return f"{what}, once; they are kept in {kept_in()}"
+    return (
+        f"{what}, in each process: {kept_in()} cannot be written and holds none for it; set "
+        "NUMBA_CACHE_DIR to a folder that can, or fill one with 'optreg warm-up --cache FOLDER'"
+    )
 
 
 def _missing() -> bool:
@@ -117,6 +127,7 @@ def _together(helpers: int) -> None:
     with _COMPILING, suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
         if not _missing():
             return  # another thread has done it meanwhile
+        _log.warning("%s", why_compiled())
         try:
             for _ in range(helpers):
                 command = [sys.executable, "-c", _HELPER, claims, str(os.getpid())]
