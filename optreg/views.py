@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from optreg.image import Image
+from optreg.intensities import find_intensities
 from optreg.transform import DisplacementField
 from optreg.transform.canonical import Canonical
 
@@ -169,7 +170,7 @@ def collect(
     moving = _on_fixed_grid(result)
     inside = foreground(fixed)
     box = _box(way.volume(inside | foreground(moving)), way.grid.spacing)
-    mapped_after, mapped_before = _mapped(fixed, warped, moving, inside | foreground(warped))
+    mapped_after, mapped_before = _mapped(fixed, warped, moving)
     low, high = _window(fixed, inside)
     determinant = np.asarray(result.transform.jacobian(), np.float32)
     labels = {
@@ -256,9 +257,15 @@ def _mapped(
     fixed: NDArray[np.float32],
     warped: NDArray[np.float32],
     moving: NDArray[np.float32],
-    inside: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """`warped` and `moving` in fixed intensities: median fixed intensity per warped intensity."""
+    """`warped` and `moving` in fixed intensities: median fixed intensity per warped intensity.
+
+    The background of one is that of the other, whatever lies on it elsewhere: what the foregrounds
+    say of each other is estimated where both are.
+    """
+    base, floor, _ = find_intensities(moving, sparse=True)
+    fixed_base, fixed_floor, _ = find_intensities(fixed, sparse=True)
+    inside = (warped > floor) & (fixed > fixed_floor)
     step = max(int(inside.sum()) // _SAMPLES, 1)
     values, targets = warped[inside][::step], fixed[inside][::step]
     if values.size < _BINS or values.min() == values.max():
@@ -270,14 +277,13 @@ def _mapped(
     target = np.array([np.median(targets[part]) for part in parts])
     level, which = np.unique(level, return_inverse=True)
     target = np.bincount(which, target) / np.bincount(which)
-    outside = float(np.median(fixed[~inside])) if not inside.all() else target[0]
-    lowest = min(float(warped.min()), float(moving.min()))
-    if lowest < level[0]:
-        level, target = np.append(lowest, level), np.append(outside, target)
-    return (
-        np.interp(warped, level, target).astype(np.float32),
-        np.interp(moving, level, target).astype(np.float32),
+    # From the background on, so that a rim that is half background is half as bright.
+    level, target = np.append(base, level), np.append(fixed_base, target)
+    after, before = (
+        np.where(image > floor, np.interp(image, level, target), fixed_base).astype(np.float32)
+        for image in (warped, moving)
     )
+    return after, before
 
 
 def _box(mask: NDArray[np.bool_], spacing: NDArray[np.float64]) -> tuple[slice, ...]:

@@ -322,3 +322,14 @@ def test_large_images_are_drawn_small(result):
     )
     data = pictures.viewer_data(big, count=2)
     assert max(max(p["width"], p["height"]) for p in data["planes"]) <= 288
+
+
+@pytest.mark.parametrize("shape", [(12 * 288, 288, 3), (12 * 288, 288), (8, 8, 3)])
+def test_pictures_of_noise_are_written(shape, rng):
+    """Noise takes more room than Pillow expects of a picture."""
+    from PIL import Image as Picture
+
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    data = pictures._jpeg(pixels).removeprefix("data:image/jpeg;base64,")
+    found = np.asarray(Picture.open(io.BytesIO(base64.b64decode(data))), int)
+    assert np.abs(found - pixels).mean() < 6.5

@@ -114,3 +114,29 @@ def test_slices_are_inside_and_ordered(blobs, smooth_disp):
         assert len(picks) == 12 and picks == sorted(set(picks))
         assert all(views.inside.take(i, axis=plane.axis).any() for i in picks)
         assert picks[0] <= views.fullest(plane) <= picks[-1]
+
+
+def test_background_is_background_whatever_lies_on_it(blobs):
+    """A poor field leaves much of the fixed image on the background of the moving one."""
+    disp = np.zeros((3, *blobs.shape), np.float32)
+    disp[1] = 12
+    image = Image((200 * blobs.data).astype(np.uint8), blobs.grid, "head")
+    found = collect(result_of(image, image, disp))
+    alone = found.inside & (found.warped == 0)
+    assert alone.sum() > 0.1 * found.inside.sum()
+    empty = ~found.inside & (found.warped == 0)
+    assert empty.any() and not found.after[empty].any()
+    # All of the fixed image is left of the difference where the warped one shows nothing.
+    np.testing.assert_allclose(found.after[alone], found.fixed[alone], atol=0.02)
+
+
+def test_background_below_zero_is_background(blobs):
+    data = np.where(blobs.data > 0, 100 * blobs.data, -1000).astype(np.float32)
+    image = Image(data, blobs.grid, "CT")
+    disp = np.zeros((3, *blobs.shape), np.float32)
+    disp[0] = 3
+    result = result_of(image, image, disp)
+    result.warped = result.transform.apply(image, "linear", fill=-1000).data
+    found = collect(result)
+    empty = ~found.inside & (found.warped == 0)
+    assert empty.any() and not found.after[empty].any()

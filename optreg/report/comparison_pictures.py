@@ -25,6 +25,8 @@ __all__ = ["pictures"]
 
 _log = logging.getLogger("optreg")
 _TILE_INCH = 1.9
+_LEAST_FILLED = 0.5
+"""Foreground that a slice must have to be shown, as a part of that of the fullest one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,12 @@ def _views(method: Method, pair: str) -> Views:
 
 
 def _most_different(ours: Views, theirs: Views, plane: Plane) -> int:
-    """Slice in which the two results differ most; the middle where they are the same."""
+    """Slice in which the two results differ most; the middle where they are the same.
+
+    Slices that show little of the fixed image are left out, and what lies outside of it.
+    """
     others = tuple(a for a in range(3) if a != plane.axis)
-    difference = np.abs(ours.after - theirs.after).sum(axis=others)
+    difference = (np.abs(ours.after - theirs.after) * ours.inside).sum(axis=others)
+    filled = ours.inside.sum(axis=others)
+    difference[filled < _LEAST_FILLED * filled.max()] = 0
     return int(difference.argmax()) if difference.any() else ours.fullest(plane)

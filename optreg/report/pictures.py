@@ -13,7 +13,7 @@ from optreg import lines as lines_of
 from optreg import plot
 from optreg.views import Plane, Views, nice_limit, tissue_levels
 
-__all__ = ["colour_bar", "difference_limit", "viewer_data"]
+__all__ = ["colour_bar", "difference_limit", "jpeg_file", "viewer_data"]
 
 # A picture is never wider or higher than this: the size of the file does not depend on the scan's.
 _LONGEST_PX = 288
@@ -138,12 +138,22 @@ def _coloured(values: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> str:
+    # No chroma subsampling: colours here are measurements.
+    content = jpeg_file(pixels, quality=91, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
+
+
+def jpeg_file(pixels: NDArray[np.uint8], **settings: Any) -> bytes:
+    """Content of a JPEG file, for `settings` of Pillow.
+
+    Never with "optimize": that needs room for the whole file at once, which Pillow guesses from
+    the number of pixels; noise takes more, and the library gives up.
+    """
     from PIL import Image as Picture
 
     file = io.BytesIO()
-    # No chroma subsampling: colours here are measurements.
-    Picture.fromarray(pixels).save(file, "JPEG", quality=91, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    Picture.fromarray(pixels).save(file, "JPEG", **settings)
+    return file.getvalue()
 
 
 def _jacobian(

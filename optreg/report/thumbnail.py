@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import ndimage
 
 from optreg import plot
 from optreg.lines import isolines
-from optreg.report.pictures import _coloured, _grey, _resized
+from optreg.report.pictures import _coloured, _grey, _resized, jpeg_file
 from optreg.views import PLANES, Plane, Views, tissue_levels
 
 __all__ = ["THUMBNAIL_PX", "thumbnail"]
@@ -56,7 +55,6 @@ def thumbnail(views: Views) -> bytes:
         matplotlib is not installed.
     """
     plot.drawing_library()
-    from PIL import Image as Picture
 
     plane = _plane(views)
     index = views.fullest(plane)
@@ -77,9 +75,7 @@ def thumbnail(views: Views) -> bytes:
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     for number, drawn in enumerate(tiles):
         pixels[top : top + size[1], number * width + left :][:, : size[0]] = drawn
-    file = io.BytesIO()
-    Picture.fromarray(pixels).save(file, "JPEG", quality=_QUALITY, optimize=True)
-    return file.getvalue()
+    return jpeg_file(pixels, quality=_QUALITY)
 
 
 def _axes(plane: Plane) -> tuple[int, int]:
