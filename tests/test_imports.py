@@ -67,7 +67,7 @@ ALLOWED = {
     "result": {*FOUNDATION, "finish", "io", "__init__"},
     **{key: {*FOUNDATION, *STAGES, *WHOLE, "io", "result"} for key in WHOLE},
     "propagation": {*PIPELINE, "batch", "__init__"},
-    "warmup": {"config", "registration"},
+    "warmup": {"config", "image", "metrics", "registration"},
     "demo": {"errors", "grid", "image", "transform"},
     **{
         key: {*PIPELINE, *PICTURES, "batch", "submission", "compare", "__init__"}

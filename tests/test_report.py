@@ -216,29 +216,6 @@ def test_existing_report_is_kept_unless_asked(result, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
 
 
-def test_verdict_says_what_is_wrong(result):
-    good = {"folded_voxels": 0.0, "sdlogj": 0.3, "inverse_consistency_p99_vox": 0.1}
-    assert numbers.verdict(replace(result, quality=good), (0.2, 0.1))[0] == "good"
-    for change, words in (
-        ({"folded_voxels": 12}, "12 voxels fold"),
-        ({"inverse_consistency_p99_vox": 4.0}, "inverse misses"),
-        ({"inverse_folded_voxels": 3.0}, "3 voxels fold"),
-        ({"sdlogj": 2.0}, "rough"),
-    ):
-        level, text, _ = numbers.verdict(replace(result, quality=good | change), (0.2, 0.1))
-        assert level == "attention" and words in text
-    level, text, _ = numbers.verdict(replace(result, quality=good), (0.1, 0.2))
-    assert level == "attention" and "no better" in text
-    diverged = type(result.status)["DIVERGED"]
-    level, text, _ = numbers.verdict(replace(result, quality=good, status=diverged), (0.2, 0.1))
-    assert level == "problem" and "diverged" in text
-    worse = {"dice": {"mean_without_background": 0.4}}
-    start = {"dice": {"mean_without_background": 0.5}}
-    assert numbers.verdict(replace(result, quality=good), (0.2, 0.1), worse, start)[0] == (
-        "attention"
-    )
-
-
 @pytest.mark.parametrize(
     ("value", "decimals", "text"),
     [

@@ -80,6 +80,7 @@ def write_all(
     return {
         **said_of(result),
         "numbers": numbers_of(outcome),
+        "verdict": outcome.verdict and outcome.verdict.numbers,
         "missing": attempts.failed,
         "output_sha256": hashes.pop("disp.nii.gz"),
         "files_sha256": hashes,

@@ -77,6 +77,8 @@ def print_outcome(outcome: Outcome) -> None:
     rows.append(("seconds", "", f"{result.timings.get('total', math.nan):.1f}"))
     print_table(rows, header=("", "before", "after"))
     print(f"\n{result.status.value}")
+    if outcome.verdict is not None:
+        print(" ".join([outcome.verdict.headline, *outcome.verdict.reasons]))
 
 
 def print_missing(missing: Sequence[str]) -> None:

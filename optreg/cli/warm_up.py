@@ -53,15 +53,14 @@ def run(args: argparse.Namespace) -> int:
         if done.returncode == 0 and not args.quiet:
             print(f"set     NUMBA_CACHE_DIR={folder}")
         return done.returncode
-    from optreg.kernels import get_backend
-    from optreg.kernels.cpu import _jit
+    from optreg.kernels import cache_folder
     from optreg.warmup import compile_everything
 
-    if not _jit.CACHED:
-        raise OutputError(f"{_jit.kept_in()}: cannot be written; name a folder with --cache")
-    get_backend("cpu")
+    kept = cache_folder()
+    if kept is None:
+        raise OutputError("no folder takes compiled kernels; name one with --cache")
     compile_everything(device="cpu")
     if not args.quiet:
-        count = sum(1 for _ in Path(_jit.kept_in()).rglob("*.nbc"))
-        print(f"{count} compiled kernels in {_jit.kept_in()}")
+        count = sum(1 for _ in Path(kept).rglob("*.nbc"))
+        print(f"{count} compiled kernels in {kept}")
     return 0

@@ -18,6 +18,7 @@ from optreg.errors import ConfigError, DeviceError, DeviceMemoryError
 __all__ = [
     "Backend",
     "available_threads",
+    "cache_folder",
     "describe_cache",
     "get_backend",
     "get_backends",
@@ -203,6 +204,13 @@ def thread_limit(threads: int | None) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def cache_folder() -> str | None:
+    """Where compiled CPU kernels are kept, or None where no folder takes them."""
+    from optreg.kernels.cpu import _jit
+
+    return _jit.kept_in() if _jit.CACHED else None
 
 
 def describe_cache() -> str:

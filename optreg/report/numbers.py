@@ -17,17 +17,10 @@ from optreg.image import Image
 if TYPE_CHECKING:
     from optreg.result import Registration
 
-__all__ = ["Metrics", "label_table", "setup_tables", "table", "tables", "tiles", "verdict"]
+__all__ = ["Metrics", "label_table", "setup_tables", "table", "tables", "tiles"]
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """What `optreg.evaluate` returns: groups of named numbers."""
-
-# Beyond these a result deserves a second look: an inverse that misses by a voxel is none, and a
-# standard deviation of log J above one means typical volume changes by a factor of e.
-_WORST_INVERSE_VOX = 1.0
-_ROUGHEST = 1.0
-
-_GOOD = "The images match better, the deformation is smooth and invertible: no voxel folds."
 
 # How the keys of quality and metrics read: (words, decimals, unit).
 _WORDS = {
@@ -93,41 +86,6 @@ def number(value: Any, decimals: int = 3) -> str:
         return f"{value:.1e}".replace("-", "\u2212")
     text = f"{value:,.{decimals}f}".replace(",", "\u202f")
     return "0" if float(value) == 0 else text.replace("-", "\u2212")
-
-
-def verdict(
-    result: Registration,
-    difference: tuple[float, float],
-    metrics: Metrics | None = None,
-    before: Metrics | None = None,
-) -> tuple[str, str, str]:
-    """Judge a registration: (``"good"``, ``"attention"`` or ``"problem"``, headline, details).
-
-    `difference` is that of `Views.mean_difference`.
-    """
-    quality = result.quality
-    folds = _first(quality.get("folded_voxels"), _in(metrics, "folding", "folded_voxels"), 0)
-    folds += quality.get("inverse_folded_voxels", 0)
-    concerns = []
-    if folds:
-        concerns.append(f"{number(folds, 0)} voxels fold")
-    inverse = quality.get("inverse_consistency_p99_vox", 0.0)
-    if inverse > _WORST_INVERSE_VOX:
-        concerns.append(f"the inverse misses by {number(inverse, 1)} voxels at the 99th percentile")
-    if quality.get("sdlogj", 0.0) > _ROUGHEST:
-        concerns.append("the deformation is rough")
-    if difference[1] > difference[0]:
-        concerns.append("the images match no better than before")
-    start, end = (_in(m, "dice", "mean_without_background") for m in (before, metrics))
-    if start is not None and end is not None and end < start:
-        concerns.append("the labels overlap less than before")
-    status = escape(str(result.status.value))
-    status = status[:1].upper() + status[1:].rstrip(".") + "."
-    if result.status.name == "DIVERGED" or not np.isfinite(result.disp).all():
-        return "problem", "The optimization diverged.", " ".join([status, *_sentences(concerns)])
-    if concerns:
-        return "attention", "Worth a second look: " + "; ".join(concerns) + ".", status
-    return "good", _GOOD, status
 
 
 def tiles(
@@ -287,7 +245,3 @@ def _in(metrics: Metrics | None, group: str, key: str) -> Any:
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
-
-
-def _sentences(parts: Sequence[str]) -> list[str]:
-    return [part[:1].upper() + part[1:] + "." for part in parts]

@@ -17,6 +17,7 @@ from optreg.image import Image
 from optreg.views import Views
 
 if TYPE_CHECKING:
+    from optreg.report.verdict import Verdict
     from optreg.result import Registration
 
 __all__ = ["OUTPUTS", "Attempts", "Outcome", "judge", "write_fields", "write_outcome"]
@@ -74,6 +75,8 @@ class Outcome:
         What `optreg.evaluate` says of it, and of no registration at all; empty where it failed.
     views : Views or None
         What pictures are made of; None where none can be made.
+    verdict : Verdict or None
+        What to think of it; None where that failed.
     fixed_labels, warped_labels : Image or None
         On the fixed grid.
     """
@@ -82,6 +85,7 @@ class Outcome:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
     views: Views | None = None
+    verdict: Verdict | None = None
     fixed_labels: Image | None = None
     warped_labels: Image | None = None
 
@@ -95,13 +99,14 @@ def judge(
     """Measure a registration, with labels where they are given."""
     from optreg.io.labels import onto_grid
     from optreg.metrics import evaluate
+    from optreg.report.verdict import judge_result
     from optreg.transform import DisplacementField
     from optreg.views import collect, foreground
 
     attempts, grid = attempts or Attempts(), result.fixed.grid
     metrics: dict[str, dict[str, Any]] = {}
     before: dict[str, dict[str, Any]] = {}
-    views = warped = None
+    views = warped = verdict = None
     if fixed_labels is not None and moving_labels is not None:
         with attempts("the warped label map"):
             fixed_labels = onto_grid(fixed_labels, grid, "the fixed image")
@@ -114,7 +119,10 @@ def judge(
         metrics |= evaluate(result, inverse=result.inverse, **given)
     with attempts("what pictures are made of"):
         views = collect(result, fixed_labels if warped else None, warped)
-    return Outcome(result, metrics, before, views, fixed_labels, warped)
+    with attempts("the verdict"):
+        difference = None if views is None else views.mean_difference
+        verdict = judge_result(result, difference, metrics, before)
+    return Outcome(result, metrics, before, views, verdict, fixed_labels, warped)
 
 
 def write_fields(folder: Path, result: Registration, outputs: Collection[str]) -> None:
@@ -162,7 +170,9 @@ def write_outcome(
     result, grid = outcome.result, outcome.result.fixed.grid
     if outcome.metrics:
         with attempts("metrics.json"):
-            write_atomic(folder / "metrics.json", [json_text(outcome.metrics).encode()], True)
+            said = {} if outcome.verdict is None else {"verdict": outcome.verdict.numbers}
+            text = json_text({**outcome.metrics, **said})
+            write_atomic(folder / "metrics.json", [text.encode()], True)
     if "itk" in outputs:
         for name, transform in (
             ("disp_itk", result.transform),
@@ -207,4 +217,5 @@ def _write_pictures(
             metrics_before=outcome.before,
             title=title,
             views=outcome.views,
+            verdict=outcome.verdict,
         )

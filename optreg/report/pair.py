@@ -18,6 +18,7 @@ from optreg import __version__, plot
 from optreg.image import Image
 from optreg.io.files import check_writable, write_atomic
 from optreg.report import curves, numbers, pictures
+from optreg.report.verdict import Verdict, judge_result
 from optreg.views import Views, collect
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def write_report(
     warped_labels: Labels = None,
     title: str | None = None,
     views: Views | None = None,
+    verdict: Verdict | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the report of a pair.
@@ -60,6 +62,8 @@ def write_report(
         Headline; "moving on fixed" by their names if absent.
     views : Views, optional
         What `optreg.views.collect` returned for `result`, where it is at hand.
+    verdict : Verdict, optional
+        Likewise, of `optreg.report.verdict.judge_result`.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -76,7 +80,8 @@ def write_report(
     """
     check_writable(path, overwrite)
     shown = views or collect(result, fixed_labels, warped_labels)
-    page = _page(result, shown, metrics, metrics_before, title or plot.default_title(result))
+    title = title or plot.default_title(result)
+    page = _page(result, shown, metrics, metrics_before, title, verdict)
     return write_atomic(path, [page.encode()], overwrite)
 
 
@@ -86,8 +91,11 @@ def _page(
     metrics: numbers.Metrics | None,
     before: numbers.Metrics | None,
     title: str,
+    verdict: Verdict | None,
 ) -> str:
-    level, headline, more = numbers.verdict(result, views.mean_difference, metrics, before)
+    verdict = verdict or judge_result(result, views.mean_difference, metrics, before)
+    status = str(result.status.value)
+    more = [*verdict.reasons, f"{status[0].upper()}{status[1:]}."]
     # "<" never appears inside the JSON, so that no text in it can end the script element.
     data = json.dumps(pictures.viewer_data(views), separators=(",", ":")).replace("<", "\\u003c")
     return _filled(
@@ -98,9 +106,9 @@ def _page(
             "STYLE": _asset("style.css"),
             "SCRIPT": _asset("viewer.js"),
             "DATA": data,
-            "VERDICT_LEVEL": level,
-            "VERDICT": headline,
-            "VERDICT_MORE": more,
+            "VERDICT_LEVEL": verdict.level,
+            "VERDICT": escape(verdict.headline),
+            "VERDICT_MORE": escape(" ".join(more)),
             "TILES": numbers.tiles(result, views.mean_difference, metrics, before),
             "OUTLINE_KEY": _outline_key(views),
             "DIFFERENCE_BAR": pictures.colour_bar(plot.DIFFERENCE_MAP),
