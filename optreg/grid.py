@@ -87,6 +87,11 @@ class Grid:
         corners = self.voxel_to_world(np.array(list(product(*faces))))
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
+    @property
+    def center_mm(self) -> NDArray[np.float64]:
+        """(3,) RAS mm of the middle of the field of view."""
+        return self.voxel_to_world((np.array(self.shape) - 1) / 2)
+
     def overlaps(self, other: Grid) -> bool:
         """Whether the fields of view of two grids have a place in common."""
         here, there = self.bounds_mm, other.bounds_mm

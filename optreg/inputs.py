@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from optreg.grid import Grid
 from optreg.image import Image, array_of
 from optreg.preprocess import check_content
 from optreg.transform import Affine, DisplacementField
+
+if TYPE_CHECKING:
+    from optreg.result import Registration
 
 __all__ = [
     "Configuration",
@@ -36,12 +39,15 @@ _log = logging.getLogger("optreg")
 
 ImageLike = Union[Image, NDArray[Any], str, "os.PathLike[str]"]
 Images = ImageLike | Sequence[ImageLike]
-Initial = Union[DisplacementField, Affine, NDArray[Any], str, "os.PathLike[str]"]
+Initial = Union[DisplacementField, Affine, "Registration", NDArray[Any], str, "os.PathLike[str]"]
 Configuration = Union[RegistrationConfig, str, "os.PathLike[str]"]
 
 AXES = "ijk"
 """Names of the array axes, as in BIDS."""
-_STARTS = "give a path, an optreg.DisplacementField, an optreg.transform.Affine or (3, X, Y, Z)"
+_STARTS = (
+    "give a path, an optreg.DisplacementField, an optreg.Registration, an "
+    "optreg.transform.Affine or (3, X, Y, Z)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +68,8 @@ class Inputs:
         Array axes along which nothing is displaced.
     start : DisplacementField or None
         What `init` comes to, on the grid of the fixed image.
+    affine : Affine or None
+        The same, where that is linear.
     """
 
     fixed: tuple[Image, ...]
@@ -73,6 +81,7 @@ class Inputs:
     weights: Image | None = None
     still_axes: tuple[int, ...] = ()
     start: DisplacementField | None = None
+    affine: Affine | None = None
 
 
 def read_inputs(
@@ -227,6 +236,9 @@ def _belonging(source: ImageLike, image_of: Image, role: str) -> Image:
 
 def _initial(init: Initial | None, grid: Grid) -> Initial | None:
     """`init` as it is, or as an array in the order of ours."""
+    transform = getattr(init, "transform", None)  # of a Registration
+    if isinstance(transform, DisplacementField):
+        return transform if transform.fixed_grid.same_as(grid) else transform.resample_to(grid)
     if init is None or isinstance(init, (DisplacementField, Affine, str, os.PathLike)):
         return init
     disp = array_of(init, "init", _STARTS)

@@ -21,7 +21,7 @@ from optreg.kernels import Backend, get_backends, thread_limit
 from optreg.pipeline import Progress, register_volumes
 from optreg.result import Registration
 from optreg.slices import is_slice, slice_of, volumes_of
-from optreg.start import find_start, is_found
+from optreg.start import begin, is_found
 from optreg.thick import is_thick, thick_of, thin_of
 
 __all__ = ["register"]
@@ -62,14 +62,14 @@ def register(
         All parameters, or a TOML file of them (`RegistrationConfig.from_toml`).
     similarity : {"auto", "lncc", "tissue", "mind"}, optional
         Overrides that of the configuration.
-    init : DisplacementField, Affine, (3, X, Y, Z) ndarray, path, str or None
+    init : DisplacementField, Affine, Registration, (3, X, Y, Z) ndarray, path, str or None
         Where to start. "auto": as the headers say; images that lie apart by more than about 4 mm,
         for a brain, are aligned by an affine map first (`optreg.affine.lie_apart`). None or "none":
-        as the headers say in any case. Else a transform from the fixed to the moving image (another
-        tool's or a network's field), or what to find one with: "affine", "similarity", "rigid",
-        "translation" (`optreg.affine.align`), "moments" (centres of mass and extents), or
-        SimpleITK's search ("sitk-affine" and so on). The moving image is warped by it and
-        registration starts from there.
+        as the headers say in any case. Else a transform from the fixed to the moving image (an
+        earlier result, another tool's or a network's field), or what to find one with: "affine",
+        "similarity", "rigid", "translation" (`optreg.affine.align`), "moments" (centres of mass
+        and extents), or SimpleITK's search ("sitk-affine" and so on). The moving image is warped
+        by it and registration starts from there.
     refine : bool
         Go on from the field `init` itself instead, at full resolution only: for one that is nearly
         right. What it has found already is then not looked for anew.
@@ -143,7 +143,7 @@ def _on_device(
         timings["compile"] = time.perf_counter() - began
     with backend.active():
         start = time.perf_counter()
-        inputs = replace(inputs, start=find_start(inputs, config.similarity, backend))
+        inputs = begin(inputs, config.similarity, backend)
         if is_found(inputs):
             timings["align"] = time.perf_counter() - start
         if flat:
@@ -155,4 +155,4 @@ def _on_device(
         else:
             result = register_volumes(inputs, config, backend, progress)
     timings |= {**result.timings, "total": time.perf_counter() - began}
-    return replace(result, timings=timings)
+    return replace(result, timings=timings, affine=inputs.affine)

@@ -17,7 +17,7 @@ from optreg.finish import unfolded_inverse
 from optreg.image import Image
 from optreg.intensities import find_intensities, foreground
 from optreg.kernels import Backend
-from optreg.transform import DisplacementField
+from optreg.transform import Affine, DisplacementField
 from optreg.transform.sampling import outside
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class Registration:
         What did the work: "cpu", "cuda:0", ...
     timings : dict of str to float
         Seconds per stage and in total; the first time on a machine, also those of "compile".
+    affine : Affine or None
+        Linear map from the fixed to the moving world that the registration started from, found or
+        given; `disp` contains it. None where there was none.
     """
 
     disp: NDArray[np.float32]
@@ -74,6 +77,7 @@ class Registration:
     quality: dict[str, float]
     device: str = "cpu"
     timings: dict[str, float] = field(default_factory=dict)
+    affine: Affine | None = None
 
     @classmethod
     def assemble(
@@ -141,6 +145,11 @@ class Registration:
         background = find_intensities(self.moving.data, sparse=True).base
         return self.transform.apply(self.moving, "linear", fill=background).data
 
+    def _affine_summary(self) -> dict[str, Any]:
+        assert self.affine is not None
+        parts = self.affine.parts(self.fixed.grid.center_mm)
+        return {"matrix": self.affine.matrix.tolist(), **parts._asdict()}
+
     def save(
         self,
         folder: str | os.PathLike[str],
@@ -150,7 +159,8 @@ class Registration:
         """Write fields, warped image, configuration and a summary.
 
         ``disp.nii.gz`` (from the fixed to the moving image) and ``inverse.nii.gz`` (back, on the
-        grid of the moving image), both in challenge format, ``warped.nii.gz``,
+        grid of the moving image), both in challenge format, ``warped.nii.gz``, where there is a
+        linear map ``affine.tfm`` (ITK, ANTs, 3D Slicer) and ``affine_flirt.mat`` (FSL),
         ``config.toml`` and ``result.json``, which comes last: where it is, the rest is complete.
 
         Parameters
@@ -167,7 +177,7 @@ class Registration:
             The folder cannot be written, or holds a result and `overwrite` is False.
         """
         from optreg import __version__
-        from optreg.io import save_image, write_field
+        from optreg.io import save_image, write_field, write_transform
         from optreg.io.files import make_folder, write_atomic
 
         target = make_folder(folder)
@@ -180,6 +190,7 @@ class Registration:
             "fixed": self.fixed.name,
             "moving": self.moving.name,
             "quality": self.quality,
+            "affine": self.affine and self._affine_summary(),
             "timings_s": self.timings,
             "config": self.config.to_dict(),
             "history": self.history,
@@ -191,6 +202,11 @@ class Registration:
         if "warped" in outputs:
             grid = self.fixed.grid
             save_image(target / "warped.nii.gz", self.warped, grid, overwrite=overwrite)
+        if self.affine is not None:
+            grids = self.fixed.grid, self.moving.grid
+            for name, format in (("affine.tfm", "itk"), ("affine_flirt.mat", "flirt")):
+                path = target / name
+                write_transform(path, self.affine, *grids, format=format, overwrite=overwrite)
         for name, text in (
             ("config.toml", self.config.to_toml()),
             ("result.json", json.dumps(summary, indent=1)),

@@ -22,7 +22,7 @@ from optreg.storage import canonical_of
 from optreg.transform import Affine, DisplacementField
 from optreg.transform.inverse import affine_part
 
-__all__ = ["find_start", "is_found"]
+__all__ = ["begin", "find_start", "is_found"]
 
 _log = logging.getLogger("optreg")
 
@@ -47,7 +47,12 @@ def _is_model(init: Initial | None) -> bool:
 
 
 def find_start(inputs: Inputs, similarity: str, backend: Backend) -> DisplacementField | None:
-    """`init` as a field on the grid of the fixed image.
+    """`init` as a field on the grid of the fixed image; see `begin`."""
+    return begin(inputs, similarity, backend).start
+
+
+def begin(inputs: Inputs, similarity: str, backend: Backend) -> Inputs:
+    """The same with `start` and `affine`: what `init` comes to.
 
     Raises
     ------
@@ -58,29 +63,32 @@ def find_start(inputs: Inputs, similarity: str, backend: Backend) -> Displacemen
     """
     init, grid = _decided(inputs, backend), inputs.fixed[0].grid
     if init is None:
-        return None
+        return inputs
+    found: Affine | DisplacementField
     if _is_model(init):
         if min(grid.shape) == 1:
             raise ConfigError(f"init: '{init}' aligns volumes; give a transform for slices")
-        field = _aligned(inputs, str(init), similarity, backend).to_displacement(grid)
-    elif isinstance(init, DisplacementField):
-        field = init
-    elif isinstance(init, Affine):
-        field = init.to_displacement(grid)
+        found = _aligned(inputs, str(init), similarity, backend)
+    elif isinstance(init, (DisplacementField, Affine)):
+        found = init
     elif isinstance(init, (str, os.PathLike)):
-        from optreg.io import read_field
+        from optreg.io.fields import onto_grid, read_transform
 
         path = Path(init)
         if not path.exists():
             raise InputError(f"{path}: no such file, and none of {', '.join(affine.MODELS)}")
-        field = read_field(path, grid, inputs.moving[0].grid)
+        found = read_transform(path, grid, inputs.moving[0].grid)
+        if isinstance(found, DisplacementField):
+            found = onto_grid(found, grid, path)
     else:
-        field = DisplacementField(np.asarray(init), grid)
+        found = DisplacementField(np.asarray(init), grid)
+    linear = found if isinstance(found, Affine) else None
+    field = found.to_displacement(grid) if isinstance(found, Affine) else found
     if not field.fixed_grid.same_as(grid):
         raise GeometryError("init is not on the grid of the fixed image; resample it first")
     if np.linalg.det(affine_part(field).matrix[:3, :3]) < 0:
         raise GeometryError("init mirrors the image; check the signs and the order of its axes")
-    return DisplacementField(field.disp, grid)
+    return replace(inputs, start=DisplacementField(field.disp, grid), affine=linear)
 
 
 def _decided(inputs: Inputs, backend: Backend) -> Initial | None:

@@ -63,7 +63,7 @@ ALLOWED = {
     "transform": {"errors", "grid", "image", "kernels"},
     **dict.fromkeys(STAGES, FOUNDATION | STAGES),
     "io": {"errors", "grid", "image", "kernels", "transform"},
-    "metrics": {"errors", "grid", "image", "kernels", "transform"},
+    "metrics": {"errors", "grid", "image", "io", "kernels", "transform"},
     "result": {*FOUNDATION, "finish", "io", "__init__"},
     **{key: {*FOUNDATION, *STAGES, *WHOLE, "io", "result"} for key in WHOLE},
     "propagation": {*PIPELINE, "batch", "__init__"},

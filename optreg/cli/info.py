@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +97,16 @@ def _file(path: str, volume: int | None) -> list[tuple[str, str]]:
 def _affine(path: str, affine: Affine) -> list[tuple[str, str]]:
     rows = [(path, ""), ("  transform", "affine, from fixed to moving RAS mm")]
     rows += [("", " ".join(f"{number:11.5f}" for number in row)) for row in affine.matrix]
+    parts = affine.parts()
+    rows.append(("  rotation about x y z, degrees", _three(parts.rotation_deg)))
+    rows.append(("  scale x y z", _three(parts.scale)))
+    rows.append(("  shear xy xz yz", _three(parts.shear)))
+    rows.append(("  change of volume", f"{parts.volume:.4f}"))
     return rows
+
+
+def _three(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
 
 
 def _field(path: str, field: DisplacementField) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from optreg.cli.console import example, new_parser, print_table
 from optreg.cli.inputs import load_grid
-from optreg.errors import ConfigError
+from optreg.errors import ConfigError, InputError
 from optreg.image import Image
 
 __all__ = ["add_parser", "run"]
@@ -42,6 +42,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, metavar="IMAGE", help="map to write, .nii.gz")
     parser.add_argument("--labels", metavar="IMAGE", help="label map of the fixed image")
     parser.add_argument("--table", metavar="CSV", help="table of its labels to write")
+    parser.add_argument(
+        "--without-affine",
+        metavar="FILE",
+        help="leave out the change of volume of this affine (affine.tfm of a result), which the "
+        "field contains",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     return parser
 
@@ -62,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     grid, labels = load_grid(args.fixed), None
     if args.labels:
         labels = on_grid(load_labels(args.labels), grid, args.fixed)
-    determinant = read_field(args.field, grid).jacobian()
+    determinant = read_field(args.field, grid).jacobian() / _volume_of(args.without_affine)
     logarithm = log_determinant(determinant)
     folded = int((determinant <= 0).sum())
     if folded:
@@ -77,6 +83,22 @@ def run(args: argparse.Namespace) -> int:
         if rows:
             print_table(rows, header=_COLUMNS)
     return 0
+
+
+def _volume_of(path: str | None) -> np.float32:
+    """How many times as large an affine makes a volume; 1 without one.
+
+    The determinant of a deformation and an affine after it is the product of both.
+    """
+    from optreg.io import read_transform
+    from optreg.transform import Affine
+
+    if path is None:
+        return np.float32(1)
+    affine = read_transform(path)
+    if not isinstance(affine, Affine):
+        raise InputError(f"{path}: is no affine; give affine.tfm of the result")
+    return np.float32(abs(affine.parts().volume))
 
 
 def _volumes(

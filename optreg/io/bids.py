@@ -199,6 +199,7 @@ def registration_names(fixed: str | Path, moving: str | Path) -> dict[str, str]:
     names = {
         "warped.nii.gz": source.derivative(source.suffix, ".nii.gz", **image),
         "warped_labels.nii.gz": source.derivative("dseg", ".nii.gz", **image),
+        "affine.tfm": source.derivative("xfm", ".txt", **onto, mode="image", desc="affine"),
         "disp_itk.nii.gz": source.derivative("xfm", ".nii.gz", **onto, mode="image"),
         "inverse_itk.nii.gz": source.derivative(
             "xfm", ".nii.gz", **{"from": there, "to": here, "mode": "image"}

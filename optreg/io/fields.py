@@ -27,6 +27,7 @@ __all__ = [
     "FieldFormat",
     "grids_of_file",
     "holds_affine",
+    "onto_grid",
     "read_field",
     "read_transform",
     "read_voxels",
@@ -166,8 +167,11 @@ def read_field(
         if grid is None:
             raise InputError(f"{path}: a transform without a grid of its own; give the fixed image")
         return field.to_displacement(grid, moving_grid)
-    if grid is None:
-        return field
+    return field if grid is None else onto_grid(field, grid, path)
+
+
+def onto_grid(field: DisplacementField, grid: Grid, path: PathLike) -> DisplacementField:
+    """Field of a file on the grid of an image, resampled with a warning where it is not on it."""
     if field.fixed_grid.same_as(grid, tolerance=1e-2):
         return DisplacementField(field.disp, grid, field.moving_grid)
     _log.warning("%s: field is on another grid; resampled onto that of the image", path)

@@ -28,6 +28,8 @@ _OWN = {
     "warped_labels.nii.gz",
     "log_jacobian.nii.gz",
     "thumbnail.jpg",
+    "affine.tfm",
+    "affine_flirt.mat",
     "disp_itk.nii.gz",
     "inverse_itk.nii.gz",
 }

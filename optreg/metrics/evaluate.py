@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,8 +38,9 @@ def evaluate(
 
     Parameters
     ----------
-    disp : ndarray (3, X, Y, Z), Registration or DisplacementField
-        Displacement in voxels on the fixed grid, ``warped(x) = moving(x + disp(x))``.
+    disp : ndarray (3, X, Y, Z), Registration, DisplacementField or path
+        Displacement in voxels on the fixed grid, ``warped(x) = moving(x + disp(x))``, or the file
+        of a field.
     fixed_labels, moving_labels : Image or ndarray (X, Y, Z), optional
         Label maps of both images; give both or none. Arrays are on the grids of the images, which
         are one where `disp` is an array. An Image of moving labels may be on any grid of the
@@ -81,6 +83,10 @@ def evaluate(
     GeometryError
         Fixed labels that are not where the fixed image is.
     """
+    if isinstance(disp, (str, os.PathLike)):
+        from optreg.io import read_field
+
+        disp = read_field(disp)
     field, transform = as_field(disp), _transform(disp)
     if spacing is None:
         spacing = (1.0, 1.0, 1.0) if transform is None else tuple(transform.fixed_grid.spacing)

@@ -16,6 +16,7 @@ from optreg.image import Image
 
 if TYPE_CHECKING:
     from optreg.result import Registration
+    from optreg.transform.affine import AffineParts
 
 __all__ = ["Metrics", "label_table", "setup_tables", "table", "tables", "tiles"]
 
@@ -186,8 +187,10 @@ def label_table(metrics: Metrics | None, before: Metrics | None) -> str:
 
 
 def setup_tables(result: Registration) -> str:
-    """Geometry of both images, and the versions."""
+    """Geometry of both images, how they were aligned, and the versions."""
     out = [_image_table("Fixed image", result.fixed), _image_table("Moving image", result.moving)]
+    if result.affine is not None:
+        out.append(_affine_table(result.affine.parts(result.fixed.grid.center_mm)))
     out.append(table("Versions", [(name, escape(text)) for name, text in versions().items()]))
     return "\n".join(out)
 
@@ -212,6 +215,22 @@ def _image_table(caption: str, image: Image) -> str:
             ("axes", escape(grid.orientation)),
             ("data type", escape(str(image.data.dtype))),
             ("range", f"{low:.5g} to {high:.5g}"),
+        ],
+    )
+
+
+def _affine_table(parts: AffineParts) -> str:
+    def three(values: Sequence[float], decimals: int) -> str:
+        return " ".join(number(value, decimals) for value in values)
+
+    return table(
+        "Linear alignment",
+        [
+            ("rotation about x y z", three(parts.rotation_deg, 2) + "\u00b0"),
+            ("scale x y z", three(parts.scale, 4)),
+            ("shear xy xz yz", three(parts.shear, 4)),
+            ("translation of the center", three(parts.translation_mm, 2) + " mm"),
+            ("change of volume", number(parts.volume, 4)),
         ],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +18,33 @@ from optreg.transform.sampling import affine_displacement, map_field
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-__all__ = ["Affine"]
+__all__ = ["Affine", "AffineParts"]
 
 _Volume = TypeVar("_Volume", Image, NDArray[Any])
+
+
+class AffineParts(NamedTuple):
+    """An affine taken apart: ``matrix = rotation @ shear @ diag(scale)``, and a translation.
+
+    Attributes
+    ----------
+    rotation_deg : tuple of 3 float
+        Angles about the x, the y and the z axis, in this order: ``Rz @ Ry @ Rx``.
+    scale : tuple of 3 float
+        Along x, y, z of the fixed image; the first is negative where the map mirrors.
+    shear : tuple of 3 float
+        xy, xz, yz: the upper triangle of a matrix with ones on its diagonal.
+    translation_mm : tuple of 3 float
+        By which the map moves a point.
+    volume : float
+        How many times as large it makes a volume.
+    """
+
+    rotation_deg: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    shear: tuple[float, float, float]
+    translation_mm: tuple[float, float, float]
+    volume: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +90,39 @@ class Affine:
     def invert(self) -> Affine:
         """From the moving to the fixed world."""
         return Affine(np.asarray(np.linalg.inv(self.matrix), np.float64))
+
+    def parts(self, center_mm: ArrayLike = (0.0, 0.0, 0.0)) -> AffineParts:
+        """Rotation, scale, shear and translation, as FSL's avscale has them.
+
+        Parameters
+        ----------
+        center_mm : (3,) array_like
+            RAS mm of the fixed image: `translation_mm` is that of this point.
+
+        References
+        ----------
+        Jenkinson and Smith 2001, doi 10.1016/S1361-8415(01)00036-6 (parametrization of FLIRT).
+        """
+        from scipy.spatial.transform import Rotation
+
+        linear = self.matrix[:3, :3]
+        rotation, upper = np.linalg.qr(linear)
+        # Scales are positive but for the first, and the rotation is one.
+        signs = np.sign(np.diag(upper))
+        signs[0] *= np.linalg.det(rotation * signs)
+        rotation, upper = rotation * signs, signs[:, None] * upper
+        scale = np.diag(upper)
+        shear = upper / scale
+        center = np.asarray(center_mm, float)
+        angles = Rotation.from_matrix(rotation).as_euler("xyz", degrees=True)
+        moved = self.to_points_mm(center[None])[0] - center
+        return AffineParts(
+            _three(angles),
+            _three(scale),
+            _three(shear[[0, 0, 1], [1, 2, 2]]),
+            _three(moved),
+            float(np.linalg.det(linear)),
+        )
 
     def to_points_mm(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """(N, 3) RAS mm in the moving image of RAS mm positions in the fixed one."""
@@ -113,3 +170,8 @@ class Affine:
         if not transform.IsLinear():
             raise InputError(f"{transform.GetName()} is not linear; read it as a field")
         return cls(matrix_of(transform))
+
+
+def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

@@ -97,3 +97,38 @@ def test_unusable_matrix_is_refused(matrix):
 def test_matrix_cannot_be_changed():
     with pytest.raises(ValueError, match="read-only"):
         Affine.identity().matrix[0, 0] = 2
+
+
+@given(ANGLES, st.tuples(*[st.floats(0.3, 3)] * 3), st.tuples(*[st.floats(-0.5, 0.5)] * 3))
+def test_parts_make_the_whole(angles, scale, shear):
+    """Rotation, then shear, then scale, each made by its own means."""
+    x, y, z = (
+        Rotation.from_rotvec(np.eye(3)[axis] * angle).as_matrix()
+        for axis, angle in enumerate(angles)
+    )
+    upper = np.array([[1, shear[0], shear[1]], [0, 1, shear[2]], [0, 0, 1]])
+    matrix = np.eye(4)
+    matrix[:3, :3] = z @ y @ x @ upper @ np.diag(scale)
+    matrix[:3, 3] = 3, -4, 5
+    parts = Affine(matrix).parts()
+    assert_allclose(parts.scale, scale, rtol=1e-9)
+    assert_allclose(parts.shear, shear, atol=1e-9)
+    turned = Rotation.from_euler("xyz", parts.rotation_deg, degrees=True).as_matrix()
+    assert_allclose(turned, z @ y @ x, atol=1e-7)
+    assert_allclose(parts.translation_mm, (3, -4, 5), atol=1e-12)
+    assert parts.volume == pytest.approx(np.prod(scale))
+
+
+def test_parts_of_a_mirror():
+    parts = Affine(np.diag([-2.0, 1, 1, 1])).parts()
+    assert_allclose(parts.scale, (-2, 1, 1))
+    assert_allclose(parts.rotation_deg, 0, atol=1e-12)
+    assert parts.volume == -2
+
+
+def test_translation_is_that_of_the_center():
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("z", 90, degrees=True).as_matrix()
+    parts = Affine(matrix).parts(center_mm=(10, 0, 0))
+    assert_allclose(parts.translation_mm, (-10, 10, 0), atol=1e-12)
+    assert_allclose(parts.rotation_deg, (0, 0, 90), atol=1e-12)
