@@ -26,7 +26,8 @@ def from_nifti(
     stored: StoredVolume, fixed: Grid | None, moving: Grid | None = None
 ) -> DisplacementField:
     """Field ``(X,Y,Z,3)`` or ``(3,X,Y,Z)``; without a fixed grid the geometry of the file holds."""
-    return _from_voxels(stored.values(stored.array), stored.affine, fixed, moving)
+    geometry = stored.affine, stored.space
+    return _from_voxels(stored.values(stored.array), geometry, fixed, moving)
 
 
 def to_nifti(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
@@ -36,7 +37,7 @@ def to_nifti(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
 
 def read_numpy(path: Path, fixed: Grid | None, moving: Grid | None = None) -> DisplacementField:
     """Field of an array file, in either order of the axes."""
-    return _from_voxels(read_array(path), np.eye(4), fixed, moving)
+    return _from_voxels(read_array(path), (np.eye(4), 1), fixed, moving)
 
 
 def to_numpy(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
@@ -48,7 +49,7 @@ def to_numpy(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
 
 def _from_voxels(
     values: NDArray[Any],
-    affine: NDArray[np.float64],
+    geometry: tuple[NDArray[np.float64], int],
     grid: Grid | None,
     moving: Grid | None,
 ) -> DisplacementField:
@@ -62,7 +63,7 @@ def _from_voxels(
     disp = np.moveaxis(values, -1, 0) if last else values
     if grid is None:
         nx, ny, nz = disp.shape[1:]
-        grid = Grid((nx, ny, nz), affine)
+        grid = Grid((nx, ny, nz), *geometry)
     elif disp.shape[1:] != grid.shape:
         raise InputError(
             f"field for {'x'.join(map(str, disp.shape[1:]))} voxels, the fixed image has "
