@@ -50,9 +50,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument(
         "--interpolation",
-        choices=("linear", "nearest", "label"),
-        default="linear",
-        help="label: smooth borders of label maps (without: linear)",
+        choices=("auto", "linear", "nearest", "label"),
+        default="auto",
+        help="label: smooth borders of label maps (without: auto, which is label for what looks "
+        "like a label map, else linear)",
     )
     parser.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D image, from 0")
     parser.add_argument(
@@ -116,9 +117,9 @@ def _on_grid_of(
 
 def _background(data: np.ndarray, interpolation: str) -> float:
     """What a warped image has where the moving one ends."""
-    from optreg.intensities import find_intensities
+    from optreg.intensities import find_intensities, looks_like_labels
 
-    if interpolation == "linear":
+    if interpolation == "linear" or (interpolation == "auto" and not looks_like_labels(data)):
         return find_intensities(data, sparse=True).base
     lowest: float = data.min().item()  # of the type of the labels
     return lowest if data.all() else 0
