@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optreg.cli.console import example, grid_text, new_parser, print_table
+from optreg.cli.console import example, grid_text, new_parser, print_table, refuse_options
 from optreg.cli.inputs import load_chosen
 from optreg.errors import DeviceError
 
@@ -29,6 +29,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     if not args.files:
+        refuse_options(args, ["--volume"], "without FILE")
         print_table(_machine(), numbers=False)
         return 0
     for number, path in enumerate(args.files):

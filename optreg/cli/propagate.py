@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optreg.cli.bids import check_dataset, staged_dataset
-from optreg.cli.console import example, new_parser, print_table, progress
+from optreg.cli.console import example, new_parser, print_table, progress, refuse_options
 from optreg.cli.folder import check_folder, content, staged_folder
 from optreg.cli.inputs import (
     add_engine_options,
@@ -105,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     from optreg.io import load_image
     from optreg.propagation import propagate
 
+    if args.fusion == "majority":
+        refuse_options(args, ["--radius", "--power"], "with --fusion majority")
     config, atlases = config_of(args), _atlases(args)
     pictures = pictures_wanted(args.report)
     result_folder = _bids_folder(args) if args.bids else _plain_folder(args)

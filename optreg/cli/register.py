@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from optreg.cli.bids import registration_dataset
-from optreg.cli.console import example, new_parser, part, progress, require_together
+from optreg.cli.console import (
+    example,
+    new_parser,
+    part,
+    progress,
+    refuse_options,
+    require_together,
+)
 from optreg.cli.folder import check_folder, staged_folder
 from optreg.cli.inputs import (
     add_engine_options,
@@ -131,6 +138,8 @@ def run(args: argparse.Namespace) -> int:
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
     if args.refine and args.init in ("auto", "none"):
         raise ConfigError("--refine needs a field to go on from; name it with --init")
+    if args.bids:  # whose format is that of ITK
+        refuse_options(args, ["--format"], "with --bids")
     config = config_of(args)
     pictures = pictures_wanted(args.report)
     if args.bids:

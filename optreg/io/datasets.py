@@ -105,7 +105,7 @@ class Dataset:
 
 
 def read_dataset(
-    path: PathLike, images: PathLike | None = None, *, split: str = "validation"
+    path: PathLike, images: PathLike | None = None, *, split: str | None = None
 ) -> Dataset:
     """Read and check a list of pairs.
 
@@ -117,8 +117,9 @@ def read_dataset(
         ``.csv``: a table with columns ``fixed``, ``moving`` and perhaps ``name``, ``group``.
     images : path, optional
         Folder that the names in the list are relative to; without it, that of the list.
-    split : str
-        Which list of a dataset JSON.
+    split : str, optional
+        Which list of a JSON file; without it ``eval_pairs``, or ``validation`` where that is not
+        there. A table is one list.
 
     Raises
     ------
@@ -148,14 +149,14 @@ def read_dataset(
     return Dataset(path, pairs=tuple(pairs), **content)
 
 
-def _read_json(path: Path, split: str) -> dict[str, Any]:
+def _read_json(path: Path, split: str | None) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DatasetError(path, [f"is no JSON ({error})"]) from error
     if not isinstance(content, dict):
         raise DatasetError(path, ["is a JSON file but holds no dataset"])
-    key = "eval_pairs" if "eval_pairs" in content else split
+    key = split or ("eval_pairs" if "eval_pairs" in content else "validation")
     entries = content.get(key)
     if not isinstance(entries, list):
         lists = [k for k, v in content.items() if isinstance(v, list) and k != "evaluation_methods"]
@@ -179,7 +180,9 @@ def _read_json(path: Path, split: str) -> dict[str, Any]:
     return {**found, "labels": labels, "metrics": metrics}
 
 
-def _read_table(path: Path, split: str) -> dict[str, Any]:
+def _read_table(path: Path, split: str | None) -> dict[str, Any]:
+    if split is not None:
+        raise DatasetError(path, [f"is a table, which has no list '{split}'; name no split"])
     try:
         rows = read_rows(path, {"fixed", "moving"})
     except InputError as error:
