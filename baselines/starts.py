@@ -48,7 +48,8 @@ class Scan(NamedTuple):
         x, y, z = (int(n) for n in np.ceil(high - low) + 1)
         grid, still = Grid((x, y, z), affine), Affine(np.eye(4))
         return Scan(
-            still.apply(image, grid, image.grid), still.apply(labels, grid, labels.grid, "nearest")
+            still.apply(image, grid, image.grid, "linear"),
+            still.apply(labels, grid, labels.grid, "nearest"),
         )
 
 

@@ -88,7 +88,7 @@ def make_pair(*, factor: int = 1, largest_mm: float = 10.0, seed: int = 0) -> De
     rng = np.random.default_rng(seed)
     truth = _random_diffeomorphism(grid, largest_mm, rng)
     field = DisplacementField(truth, grid)
-    fixed_labels = _harden(np.stack([field.apply(tissue, fill=None) for tissue in soft]))
+    fixed_labels = _harden(np.stack([field.apply(tissue, "linear", fill=None) for tissue in soft]))
     moving_labels = _harden(soft)
     sampled = _sample_inside(head, truth, fixed_labels > 0)
     fixed = 255 * _noisy(np.clip(sampled, 0, 1), 0.012, rng)

@@ -8,7 +8,7 @@ Voxel positions count from 0 at the CENTRE of the first voxel, in the order of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from operator import index
 from typing import SupportsIndex
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from optreg.errors import GeometryError
 
-__all__ = ["Grid"]
+__all__ = ["SPACES", "Grid"]
 
 # |det| of the unit axis directions: 1 for orthogonal axes, 0 for axes in one plane. Sheared grids
 # from affine registration stay far above this; below it world_to_voxel loses float64 digits.
@@ -26,6 +26,8 @@ _SMALLEST_VOLUME = 1e-6
 # Beyond a kilometre, or below its inverse, a number in an affine is damage, not anatomy; the
 # bound also keeps everything computed from an affine far from overflow.
 _LARGEST_MM = 1e6
+SPACES = range(1, 6)
+"""Codes of NIfTI for the world that an affine leads to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,19 +40,27 @@ class Grid:
         Number of voxels along the array axes (X, Y, Z).
     affine : (4, 4) array_like
         Voxel position to RAS mm, last row ``0 0 0 1``. Kept as a read-only float64 copy.
+    space : int
+        Which world that is, as NIfTI has it (xform code): 1 that of the scanner, 2 of another image
+        of the person, 3 of Talairach, 4 of MNI152, 5 of another template. Nothing but files that
+        are written depends on it.
 
     Raises
     ------
     GeometryError
-        Shape not three positive integers; affine not 4x4, not finite, or not invertible.
+        Shape not three positive integers; affine not 4x4, not finite, or not invertible; no such
+        space.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
+    space: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", _checked_shape(self.shape))
         object.__setattr__(self, "affine", _checked_affine(self.affine))
+        if self.space not in SPACES:
+            raise GeometryError(f"space {self.space!r} is no xform code of NIfTI; use 1 to 5")
 
     @classmethod
     def identity(cls, shape: tuple[int, int, int]) -> Grid:
@@ -136,7 +146,7 @@ class Grid:
         step[:3, :3] = np.diag(factors)
         step[:3, 3] = (factors - 1) / 2
         nx, ny, nz = (-(-n // int(f)) for n, f in zip(self.shape, factors, strict=True))
-        return Grid((nx, ny, nz), self.affine @ step)
+        return replace(self, shape=(nx, ny, nz), affine=self.affine @ step)
 
     def crop(self, slices: tuple[slice, slice, slice]) -> Grid:
         """Grid of ``data[slices]``; the slices may have a step other than 1, even a negative one.
@@ -155,7 +165,7 @@ class Grid:
             step[axis, axis] = picked.step
             step[axis, 3] = picked[0]
             shape.append(len(picked))
-        return Grid((shape[0], shape[1], shape[2]), self.affine @ step)
+        return replace(self, shape=(shape[0], shape[1], shape[2]), affine=self.affine @ step)
 
 
 def _checked_shape(shape: Sequence[SupportsIndex]) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Which intensities of an image are its background."""
+"""What the numbers in an image are: background and foreground, or labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Intensities", "find_intensities", "foreground"]
+__all__ = ["Intensities", "find_intensities", "foreground", "looks_like_labels"]
 
 _DUST = 1e-3
 """Part of the intensities of the foreground that is none: interpolation leaves such traces around
@@ -18,6 +18,16 @@ _BACKGROUND = 1.0
 cubic interpolation goes below zero along sharp borders."""
 _SAMPLES = 100_000
 """Voxels that tell a percentile to a part in a thousand, about."""
+_LOOKED_AT = 250_000
+"""Voxels that tell labels from intensities."""
+_SAME_LABEL = 0.37
+"""Share of voxels with equal voxels two steps away, of the middle one of all values, above which
+these are labels. Measured on 57 parcellations of 2 to 139 labels: 0.65 to 0.97, of each second
+voxel along each axis alone 0.48 to 0.93, of each third 0.34 to 0.85; on masks and spheres of 2
+voxels 1. On 68 images of all kinds as 0 to 255: 0.00 to 0.06, smoothed by 4 voxels up to 0.15, by 8
+up to 0.27, with 32 gray levels up to 0.35, with each voxel repeated twice along each axis up to
+0.10. Direct neighbors would not tell the last ones: 0.50 to 0.56, and labels of each fourth voxel
+from 0.51."""
 
 
 class Intensities(NamedTuple):
@@ -94,3 +104,39 @@ def find_intensities(
 def foreground(data: Any, xp: Any = np) -> Any:
     """(X, Y, Z) bool: where an image is above its background."""
     return data > find_intensities(data, xp=xp, sparse=True).floor
+
+
+def looks_like_labels(data: Any) -> bool:
+    """Whether an image is a label map: whole numbers, most of which come in regions.
+
+    Whole numbers alone say nothing, as intensities are often stored as such. Single voxels far from
+    each other, as landmarks may be marked, count as regions.
+
+    Parameters
+    ----------
+    data : (X, Y, Z) array
+    """
+    data = np.asarray(data)
+    if data.dtype.kind not in "biuf":
+        return False
+    filled = np.flatnonzero(data.any(axis=(1, 2)))
+    planes = data[filled[:: max(1, len(filled) * data[0].size // _LOOKED_AT)]]
+    if not planes.size or not _is_whole(planes):
+        return False
+    lines = (planes[:, :-2], planes[:, 2:]), (planes[:, :, :-2], planes[:, :, 2:])
+    both = [(one != 0) & (other != 0) for one, other in lines]
+    found = [one[there] for (one, _), there in zip(lines, both, strict=True)]
+    equal = [one[there & (one == other)] for (one, other), there in zip(lines, both, strict=True)]
+    values = np.unique(planes[planes != 0])
+    # Of each value by itself: what is saturated, or air in CT, is one large region. A value that
+    # has no neighbors of any kind is a region, too.
+    pairs, same = np.zeros(len(values)), np.zeros(len(values))
+    for counts, parts in ((pairs, found), (same, equal)):
+        those, times = np.unique(np.concatenate(parts), return_counts=True)
+        counts[np.searchsorted(values, those)] = times
+    share = np.divide(same, pairs, out=np.ones(len(values)), where=pairs > 0)
+    return bool(np.median(share) > _SAME_LABEL) and _is_whole(data)
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    return data.dtype.kind != "f" or bool((np.rint(data) == data).all())

@@ -107,7 +107,8 @@ def _repeated(image: Image, count: int, step_mm: float) -> Image:
     affine[:3, axis] *= step_mm / image.grid.spacing[axis]
     affine[:3, 3] -= count // 2 * affine[:3, axis]
     data = np.repeat(image.data, count, axis=axis)
-    return Image(data, Grid((shape[0], shape[1], shape[2]), affine), image.name)
+    grid = replace(image.grid, shape=(shape[0], shape[1], shape[2]), affine=affine)
+    return Image(data, grid, image.name)
 
 
 def _normal(grid: Grid) -> np.ndarray:

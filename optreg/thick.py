@@ -91,4 +91,4 @@ def _divided(grid: Grid, parts: tuple[int, int, int]) -> Grid:
     step[:3, :3] = np.diag(1 / np.array(parts))
     step[:3, 3] = (1 / np.array(parts) - 1) / 2
     nx, ny, nz = (n * p for n, p in zip(grid.shape, parts, strict=True))
-    return Grid((nx, ny, nz), grid.affine @ step)
+    return replace(grid, shape=(nx, ny, nz), affine=grid.affine @ step)

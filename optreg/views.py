@@ -241,7 +241,7 @@ def _on_fixed_grid(result: Registration) -> NDArray[np.float32]:
     if result.moving.grid.same_as(result.fixed.grid):
         return np.asarray(result.moving.data, np.float32)
     still = DisplacementField.identity(result.fixed.grid, result.moving.grid)
-    return np.asarray(still.apply(result.moving).data, np.float32)
+    return np.asarray(still.apply(result.moving, "linear").data, np.float32)
 
 
 def _window(volume: NDArray[np.float32], inside: NDArray[np.bool_]) -> tuple[float, float]:

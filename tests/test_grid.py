@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from optreg.errors import GeometryError, InputError
 from optreg.grid import Grid
+from optreg.transform.canonical import Canonical
 
 ANGLES = st.tuples(*[st.floats(-3.1, 3.1)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.05, 20)] * 3)
@@ -171,3 +172,14 @@ def test_overlap_counts_whole_voxels():
             moved[axis, 3] += part * size
             other = Grid(grid.shape, moved)
             assert grid.overlaps(other) == other.overlaps(grid) == expected
+
+
+def test_world_keeps_its_code(oblique_grid):
+    grid = Grid(oblique_grid.shape, oblique_grid.affine, space=4)
+    assert oblique_grid.space == 1 and Grid.identity((8, 8, 8)).space == 1
+    for other in (grid.downsample(2), grid.crop(np.s_[2:9, ::-1, ::2]), Canonical(grid).grid):
+        assert other.space == 4 and not other.same_as(grid)
+    assert grid.same_as(oblique_grid) and oblique_grid.same_as(grid)
+    for code in (0, 6, -1):
+        with pytest.raises(GeometryError, match="use 1 to 5"):
+            Grid((8, 8, 8), np.eye(4), space=code)

@@ -60,7 +60,7 @@ ALLOWED = {
     "kernels": {"errors"},
     "image": {"errors", "grid"},
     "intensities": set(),
-    "transform": {"errors", "grid", "image", "kernels"},
+    "transform": {"errors", "grid", "image", "intensities", "kernels"},
     **dict.fromkeys(STAGES, FOUNDATION | STAGES),
     "io": {"errors", "grid", "image", "kernels", "transform"},
     "metrics": {"errors", "grid", "image", "io", "kernels", "transform"},

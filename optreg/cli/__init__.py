@@ -47,16 +47,14 @@ Start with 'optreg demo': it needs no data and shows what comes out.
 
 def make_parser() -> argparse.ArgumentParser:
     """Parser of the whole command line."""
-    import argparse
     from importlib import import_module
 
     from optreg import __version__
     from optreg.cli import console
 
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog="optreg",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"optreg {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

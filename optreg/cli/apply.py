@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optreg.cli.console import example, grid_text, new_parser
+from optreg.cli.console import example, grid_text, new_parser, refuse_options
 from optreg.cli.inputs import load_chosen, load_grid, without_geometry
 from optreg.errors import ConfigError, InputError
 from optreg.grid import Grid
@@ -64,9 +64,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument(
         "--interpolation",
-        choices=("linear", "nearest", "label"),
-        default="linear",
-        help="label: smooth borders of label maps (without: linear)",
+        choices=("auto", "linear", "nearest", "label"),
+        default="auto",
+        help="label: smooth borders of label maps (without: auto, which is label for what looks "
+        "like a label map, else linear)",
     )
     parser.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D image, from 0")
     parser.add_argument(
@@ -78,6 +79,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     from optreg.io.files import check_writable
 
+    if args.points:
+        refuse_options(args, ["--interpolation", "--volume", "--nan-to"], "with --points")
     source, onto = ("fixed", "moving") if args.inverse else ("moving", "fixed")
     if not args.points and not getattr(args, source):
         what = (
@@ -191,9 +194,9 @@ def _on_grid_of(
 
 def _background(data: np.ndarray, interpolation: str) -> float:
     """What a warped image has where the moving one ends."""
-    from optreg.intensities import find_intensities
+    from optreg.intensities import find_intensities, looks_like_labels
 
-    if interpolation == "linear":
+    if interpolation == "linear" or (interpolation == "auto" and not looks_like_labels(data)):
         return find_intensities(data, sparse=True).base
     lowest: float = data.min().item()  # of the type of the labels
     return lowest if data.all() else 0

@@ -5,11 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, thread_count
+from optreg.cli.console import (
+    SOME_FAILED,
+    example,
+    new_parser,
+    print_table,
+    refuse_options,
+    thread_count,
+)
 from optreg.cli.inputs import add_dataset_options, dataset_of
 from optreg.cli.many import add_judging_options, judge_fields, print_failed
 from optreg.cli.outcome import print_missing
@@ -22,6 +29,9 @@ __all__ = ["add_parser", "run"]
 
 _log = logging.getLogger("optreg")
 
+_OF_FIELDS = (
+    "--dataset", "--images", "--split", "--labels", "--landmarks", "--mask", "--jobs", "--hd95",
+)  # fmt: skip
 _WRITTEN = ("table.csv", "table.tex", "comparison.html")
 
 _TEXT = """\
@@ -31,7 +41,8 @@ offline), table.csv and table.tex: means, also by task, the score of the LUMIR v
 significance-based ranks, Wilcoxon tests with Bonferroni correction, effect sizes with bootstrap
 intervals, differences by structure, pictures of the pairs that differ most. The first method is
 the one the others are compared with; what counts are the pairs that all have. Fields are judged
-first, which leaves scores/NAME in the output folder.
+first, which leaves scores/NAME in the output folder (with _ for what no file name may have, and
+a number after a name that another one is equal to then).
 
 """ + example(
     "optreg compare optreg=out/submission.zip net=network.zip --dataset evaluation_config.json \\",
@@ -98,22 +109,45 @@ def _scores(args: argparse.Namespace, folder: Path) -> tuple[tuple[Method, ...],
     from optreg.compare import read_scores
 
     raw = [name for name, path in args.methods if path.exists() and not _is_judged(path)]
+    if all(_is_judged(path) for _, path in args.methods):
+        refuse_options(args, _OF_FIELDS, "with scores of fields that are judged")
+    if raw and not args.labels:
+        refuse_options(args, ["--hd95"], "without --labels")
     if raw and not args.dataset:
         raise ConfigError(f"{raw[0]}: fields need --dataset: which belongs to which images")
     dataset = dataset_of(args) if raw else None
     scores, all_judged = [], True
-    for number, (name, path) in enumerate(args.methods):
+    folders = _folder_names([name for name, _ in args.methods])
+    for name, path in args.methods:
         place = path
         if dataset is not None and name in raw:
-            # The number keeps names apart that differ in what no file name may have.
-            safe = re.sub(r"[^\w.+-]", "_", name)
-            place = folder / "scores" / f"{number:02d}-{safe}"
+            place = folder / "scores" / folders[name]
             judged = judge_fields(args, dataset, path, place)
             all_judged = all_judged and not any("error" in numbers for numbers in judged)
             if not args.quiet:
                 print_failed(judged, f"{name}: ")
         scores.append(read_scores(name, place))
     return tuple(scores), all_judged
+
+
+def _folder_names(methods: Sequence[str]) -> dict[str, str]:
+    """What the folder of each method is called: as the method where a folder may be."""
+    found: dict[str, str] = {}
+    safe = {name: _safe(name) for name in methods}
+    for name in sorted(safe, key=lambda name: safe[name] != name):  # who can keep it does
+        count, candidate = 1, safe[name]
+        while candidate.casefold() in {other.casefold() for other in found.values()}:
+            count += 1
+            candidate = f"{safe[name]}-{count}"
+        found[name] = candidate
+    return found
+
+
+def _safe(name: str) -> str:
+    from optreg.io.files import file_ending
+
+    name = re.sub(r"[^\w.+-]|^\.", "_", name)
+    return name.replace(".", "_") if file_ending(name) else name
 
 
 def _is_judged(path: Path) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
+import re
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
 from typing import Any
@@ -18,6 +20,7 @@ from optreg.grid import Grid
 
 __all__ = [
     "SOME_FAILED",
+    "Parser",
     "Reporter",
     "add_options",
     "example",
@@ -28,6 +31,7 @@ __all__ = [
     "part",
     "print_table",
     "progress",
+    "refuse_options",
     "require_together",
     "start_logging",
     "thread_count",
@@ -38,6 +42,49 @@ SOME_FAILED = 5
 
 Reporter = Callable[[str, float], None]
 """Called with a stage and how much of it is done, 0 to 1."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that knows what is nearly right; ``given`` of what it parses: the options as given."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the class above; what no option is called is found before what is missing."""
+        words = sys.argv[1:] if args is None else list(args)
+        known, given, unknown = self._option_string_actions, set(), []
+        for word in words:
+            name = word.partition("=")[0]
+            if word == "--" or (self._subparsers is not None and not word.startswith("-")):
+                break  # what follows are no options, or those of a command
+            if name in known:
+                given.add(name)
+            elif re.match(r"--?[A-Za-z]", word) and " " not in word:
+                unknown.append(name)
+        if unknown and not given & {"-h", "--help"}:
+            near = [n for name in unknown for n in _nearest(name, known)]
+            self._refuse(f"unrecognized arguments: {' '.join(unknown)}", near)
+        parsed, left = super().parse_known_args(words, namespace)
+        parsed.given = given | getattr(parsed, "given", set())  # a command has set its own
+        return parsed, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = [str(choice) for choice in action.choices or ()]
+        if choices and str(value) not in choices and (near := _nearest(str(value), choices)):
+            what = action.option_strings[0] if action.option_strings else action.metavar
+            self._refuse(f"argument {what}: invalid choice: '{value}'", near)
+        super()._check_value(action, value)
+
+    def _refuse(self, what: str, near: Sequence[str]) -> None:
+        if not near:
+            self.error(what)
+        # The usage, which is long, would hide the one thing that is of use.
+        self.exit(2, f"error: {what}; did you mean {' '.join(near)}?\n")
+
+
+def _nearest(word: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.7)
 
 
 def new_parser(
@@ -51,7 +98,6 @@ def new_parser(
         name,
         help=summary,
         description=f"{summary[:1].upper()}{summary[1:]}.\n\n{text}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
 
@@ -59,8 +105,9 @@ def new_parser(
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options that every command has."""
     group = parser.add_argument_group("terminal")
-    group.add_argument("--quiet", action="store_true", help="no progress, no notices")
-    group.add_argument("--verbose", action="store_true", help="say more about what is done")
+    loudness = group.add_mutually_exclusive_group()
+    loudness.add_argument("--quiet", action="store_true", help="no progress, no notices")
+    loudness.add_argument("--verbose", action="store_true", help="say more about what is done")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -260,3 +307,18 @@ def require_together(first: Any, second: Any, names: str) -> None:
     """Raise the ConfigError for one of two options that only make sense together."""
     if (first is None) != (second is None):
         raise ConfigError(f"{names} go together; give both or none")
+
+
+def refuse_options(args: argparse.Namespace, options: Iterable[str], where: str) -> None:
+    """Raise the ConfigError for an option that was given and would not be used.
+
+    Parameters
+    ----------
+    options : iterable of str
+        Those that are not used.
+    where : str
+        In which case: ``with --points``, ``without --labels``.
+    """
+    for option in options:
+        if option in args.given:
+            raise ConfigError(f"{option} does not go {where}; leave it out")

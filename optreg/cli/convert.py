@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optreg.cli.console import example, grid_text, new_parser
+from optreg.cli.console import example, grid_text, new_parser, refuse_options
 from optreg.cli.inputs import load_grid
 from optreg.errors import ConfigError
 
@@ -38,7 +38,7 @@ _NAMES = tuple(filter(None, _FORMATS))
 _FORMAT_OF_ENDING = {
     ".npz": "npz", ".mha": "itk", ".nrrd": "itk", ".h5": "itk", ".tfm": "itk",
 }  # fmt: skip
-
+_OF_FIELDS = ("--from", "--to", "--compose", "--via", "--inverse", "--moving")
 
 _TEXT = f"""\
 Formats:
@@ -105,8 +105,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     from optreg.io.files import check_writable
 
-    if args.points and (args.sources or args.to or args.compose or args.via or args.inverse):
-        raise ConfigError("options of --field do not go with --points; leave them out")
+    if args.points:
+        refuse_options(args, _OF_FIELDS, "with --points")
+    if not args.compose:
+        refuse_options(args, ["--via"], "without --compose")
     target = "" if args.points else _target(args)
     sources = _sources(args)
     if args.via and len(args.via) != len(args.compose):

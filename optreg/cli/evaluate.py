@@ -11,6 +11,7 @@ from optreg.cli.console import (
     example,
     new_parser,
     print_table,
+    refuse_options,
     require_together,
     thread_count,
 )
@@ -30,10 +31,10 @@ __all__ = ["add_parser", "run"]
 _log = logging.getLogger("optreg")
 
 _OF_ONE = (
-    "inverse", "fixed", "moving", "fixed_labels", "moving_labels", "fixed_landmarks",
-    "moving_landmarks",
+    "--inverse", "--fixed", "--moving", "--fixed-labels", "--moving-labels", "--fixed-landmarks",
+    "--moving-landmarks",
 )  # fmt: skip
-_OF_MANY = ("dataset", "images", "split", "labels", "landmarks", "mask", "jobs")
+_OF_MANY = ("--dataset", "--images", "--split", "--labels", "--landmarks", "--mask", "--jobs")
 
 _TEXT = """\
 Measures folding and smoothness, and with labels, landmarks or the inverse field also overlap,
@@ -57,7 +58,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--fixed", metavar="IMAGE", help="fixed image; folding is counted where it is above 0"
     )
-    parser.add_argument("--moving", metavar="IMAGE", help="moving image, for its grid")
+    parser.add_argument("--moving", metavar="IMAGE", help="moving image, for the grid of landmarks")
     parser.add_argument("--fixed-labels", metavar="IMAGE", help="label map of the fixed image")
     parser.add_argument("--moving-labels", metavar="IMAGE", help="label map of the moving image")
     parser.add_argument(
@@ -71,18 +72,19 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     add_dataset_options(parser, required=False)
     many = add_judging_options(parser, "with --fields")
     many.add_argument("--jobs", type=thread_count, default=1, metavar="N", help="cases at a time")
-    unsaid = {name: parser.get_default(name) for name in (*_OF_ONE, *_OF_MANY)}
-    parser.set_defaults(unsaid=unsaid)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    this, others = ("--fields", _OF_ONE) if args.fields else ("--field", _OF_MANY)
-    for name in others:
-        if getattr(args, name) != args.unsaid[name]:
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} does not go with {this}; leave it out")
-    return evaluate_many.run(args) if args.fields else _run_one(args)
+    if args.fields:
+        refuse_options(args, _OF_ONE, "with --fields")
+        return evaluate_many.run(args)
+    refuse_options(args, _OF_MANY, "with --field")
+    if not args.moving_landmarks:
+        refuse_options(args, ["--moving"], "without --moving-landmarks")
+    if not args.fixed_labels:
+        refuse_options(args, ["--hd95"], "without --fixed-labels")
+    return _run_one(args)
 
 
 def _run_one(args: argparse.Namespace) -> int:

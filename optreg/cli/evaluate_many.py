@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optreg.cli.console import SOME_FAILED, print_table
+from optreg.cli.console import SOME_FAILED, print_table, refuse_options
 from optreg.cli.inputs import dataset_of
 from optreg.cli.many import judge_fields, print_failed
 from optreg.errors import ConfigError, OutputError
@@ -18,6 +18,8 @@ __all__ = ["run"]
 def run(args: argparse.Namespace) -> int:
     if not args.dataset:
         raise ConfigError("--fields needs --dataset: which field belongs to which images")
+    if not args.labels:
+        refuse_options(args, ["--hd95"], "without --labels")
     output = Path(args.output) if args.output else None
     if output and (output / "metrics.json").exists() and not args.overwrite:
         raise OutputError(f"{output}: holds metrics.json; use another folder or --overwrite")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optreg.cli.console import example, grid_text, new_parser, print_table
+from optreg.cli.console import example, grid_text, new_parser, print_table, refuse_options
 from optreg.cli.inputs import load_chosen
 from optreg.errors import DeviceError, InputError
 
@@ -35,6 +35,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     if not args.files:
+        refuse_options(args, ["--volume"], "without FILE")
         print_table(_machine(), numbers=False)
         return 0
     for number, path in enumerate(args.files):

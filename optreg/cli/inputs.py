@@ -94,7 +94,6 @@ def add_dataset_options(parser: argparse.ArgumentParser, required: bool = True) 
     )
     group.add_argument(
         "--split",
-        default="validation",
         metavar="NAME",
         help="list of a dataset JSON (without: validation)",
     )

@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.table and not args.labels:
         raise ConfigError("--table is of labels; name their image with --labels")
+    if args.labels and args.quiet and not args.table:
+        raise ConfigError("--labels only shows a table, which --quiet hides; name one with --table")
     if args.table and os.path.realpath(args.table) == os.path.realpath(args.output):
         raise ConfigError(f"{args.table}: is both --output and --table; name two files")
     for path in filter(None, (args.output, args.table)):

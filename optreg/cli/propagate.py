@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optreg.cli.bids import check_dataset, staged_dataset
-from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, progress
+from optreg.cli.console import (
+    SOME_FAILED,
+    example,
+    new_parser,
+    print_table,
+    progress,
+    refuse_options,
+)
 from optreg.cli.inputs import (
     add_engine_options,
     config_of,
@@ -108,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
     from optreg.propagation import propagate
     from optreg.report.outcome import Attempts
 
+    if args.fusion == "majority":
+        refuse_options(args, ["--radius", "--power"], "with --fusion majority")
     config, atlases = config_of(args), _atlases(args)
     pictures = pictures_wanted(args.report)
     result_folder = _bids_folder(args) if args.bids else _plain_folder(args)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optreg.cli.console import SOME_FAILED, example, new_parser, print_table
+from optreg.cli.console import SOME_FAILED, example, new_parser, print_table, refuse_options
 from optreg.cli.inputs import dataset_of
 from optreg.cli.many import (
     add_batch_options,
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from optreg.report.outcome import Attempts
     from optreg.submission import require_fields
 
+    if not args.labels:
+        refuse_options(args, ["--hd95"], "without --labels")
     dataset, init = dataset_of(args), Path(args.init)
     require_fields(init, dataset)
     folder, well = register_all(args, dataset, init=init)

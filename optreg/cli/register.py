@@ -16,6 +16,7 @@ from optreg.cli.console import (
     new_parser,
     part,
     progress,
+    refuse_options,
     require_together,
 )
 from optreg.cli.inputs import (
@@ -147,6 +148,8 @@ def run(args: argparse.Namespace) -> int:
     require_together(args.fixed_labels, args.moving_labels, "--fixed-labels and --moving-labels")
     if args.refine and args.init in ("auto", "none"):
         raise ConfigError("--refine needs a field to go on from; name it with --init")
+    if args.bids:  # whose format is that of ITK
+        refuse_options(args, ["--format"], "with --bids")
     config, outputs, place = config_of(args), _outputs(args), _place(args)
     fixed, moving = (
         [load_chosen(path, args.volume, args.nan_to) for path in paths]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from optreg.cli.console import SOME_FAILED, example, new_parser
+from optreg.cli.console import SOME_FAILED, example, new_parser, refuse_options
 from optreg.cli.inputs import dataset_of
 from optreg.cli.many import add_batch_options, register_all
 
@@ -35,5 +35,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.backend == "dask":  # which has workers of its own
+        refuse_options(args, ["--jobs"], "with --backend dask")
     _, well = register_all(args, dataset_of(args), fill_zero=args.fill_zero)
     return 0 if well else SOME_FAILED

@@ -129,7 +129,7 @@ def read_dataset(
     path: PathLike,
     images: PathLike | None = None,
     *,
-    split: str = "validation",
+    split: str | None = None,
     anywhere: bool = False,
 ) -> Dataset:
     """Read and check a list of pairs.
@@ -144,8 +144,9 @@ def read_dataset(
         ``moving_labels`` (see `ImagePair`), which entries of a JSON may have too.
     images : path, optional
         Folder that the names in the list are relative to; without it, that of the list.
-    split : str
-        Which list of a dataset JSON.
+    split : str, optional
+        Which list of a JSON file; without it ``eval_pairs``, or ``validation`` where that is not
+        there. A table is one list.
     anywhere : bool
         Whether names may lead out of the folder, as in a list that one has written oneself.
 
@@ -179,14 +180,14 @@ def read_dataset(
     return Dataset(path, pairs=tuple(pairs), **content)
 
 
-def _read_json(path: Path, split: str) -> dict[str, Any]:
+def _read_json(path: Path, split: str | None) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DatasetError(path, [f"is no JSON ({error})"]) from error
     if not isinstance(content, dict):
         raise DatasetError(path, ["is a JSON file but holds no dataset"])
-    key = "eval_pairs" if "eval_pairs" in content else split
+    key = split or ("eval_pairs" if "eval_pairs" in content else "validation")
     entries = content.get(key)
     if not isinstance(entries, list):
         lists = [k for k, v in content.items() if isinstance(v, list) and k != "evaluation_methods"]
@@ -210,7 +211,9 @@ def _read_json(path: Path, split: str) -> dict[str, Any]:
     return {**found, "labels": labels, "metrics": metrics}
 
 
-def _read_table(path: Path, split: str) -> dict[str, Any]:
+def _read_table(path: Path, split: str | None) -> dict[str, Any]:
+    if split is not None:
+        raise DatasetError(path, [f"is a table, which has no list '{split}'; name no split"])
     try:
         rows = read_rows(path, {"fixed", "moving"})
     except InputError as error:

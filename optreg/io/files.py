@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from optreg.errors import InputError, OutputError
 
 __all__ = [
+    "check_folder_name",
     "check_readable",
     "check_writable",
+    "file_ending",
     "fortran_pieces",
     "gzip_pieces",
     "largest_content",
@@ -38,6 +40,13 @@ _DEFLATE_LIMIT = 1032
 # Tags that other programs append after the voxels (FreeSurfer does) are read past to reach the
 # checksum; more than this is not a trailer but a decompression bomb.
 _LONGEST_TRAILER = 1 << 20
+
+# What names of files end in that are read or written here, or that programs like this one write.
+_ENDINGS = (
+    *(".nii.gz", ".nii", ".img", ".hdr", ".mgh", ".mgz", ".mha", ".mhd", ".nrrd", ".nhdr", ".dcm"),
+    *(".h5", ".hdf5", ".tfm", ".mat", ".txt", ".xfm", ".lta", ".npz", ".npy", ".csv", ".tsv"),
+    *(".fcsv", ".json", ".toml", ".tex", ".html", ".png", ".jpg", ".pdf", ".svg", ".zip", ".gz"),
+)
 
 PathLike = str | os.PathLike[str]
 
@@ -148,16 +157,34 @@ def gzip_pieces(pieces: Iterable[bytes | memoryview], runs_only: bool) -> Iterat
     yield packer.flush()
 
 
+def file_ending(name: str) -> str:
+    """What `name` ends in that only names of files end in, ``.nii.gz`` for example; else ""."""
+    return next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+
+
+def check_folder_name(path: PathLike) -> None:
+    """Raise the OutputError of a folder to be made, at `path` or above, that has a file's name."""
+    for folder in (Path(path), *Path(path).parents):
+        if folder.exists():
+            return
+        if ending := file_ending(folder.name):
+            raise OutputError(
+                f"{folder}: would be a folder with the name of a file; name a folder, without "
+                f"{ending}"
+            )
+
+
 def make_folder(path: PathLike) -> Path:
     """The folder at `path`, made with those above it where it is missing.
 
     Raises
     ------
     OutputError
-        It cannot be made, or nothing can be written there.
+        It cannot be made, nothing can be written there, or see `check_folder_name`.
     """
     path = Path(path)
     try:
+        check_folder_name(path)
         path.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise OutputError(f"{path}: cannot be made ({err.strerror})") from err

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from optreg.errors import OutputError
+from optreg.io.files import check_folder_name
 
 __all__ = ["check_folder", "content", "discard_result", "discard_staged", "staged_folder"]
 
@@ -51,7 +52,8 @@ def check_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     Raises
     ------
     OutputError
-        `path` is a file, a folder with something in it without `overwrite`, or cannot be made.
+        `path` is a file or called like one, a folder with something in it without `overwrite`, or
+        cannot be made.
     """
     target = Path(path)
     try:
@@ -59,6 +61,7 @@ def check_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
             raise OutputError(f"{target}: is a file; name a folder")
         if target.is_dir() and not overwrite and content(target):
             raise OutputError(f"{target}: the folder is not empty; use another or --overwrite")
+        check_folder_name(target)
         _parent(target).mkdir(parents=True, exist_ok=True)
         writable = target if target.is_dir() else _parent(target)
         if not os.access(writable, os.W_OK | os.X_OK):

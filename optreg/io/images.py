@@ -68,7 +68,7 @@ def load_image(path: PathLike, *, volume: int | None = None, nan_to: float | Non
         data = _without_nan(data, path, nan_to)
     try:
         nx, ny, nz = data.shape
-        grid = Grid((nx, ny, nz), stored.affine)
+        grid = Grid((nx, ny, nz), stored.affine, stored.space)
     except GeometryError as err:
         raise GeometryError(f"{path}: {err}") from err
     return Image(data, grid, str(path))
@@ -118,7 +118,9 @@ def save_image(
     wanted = _storable(data) if dtype is None else np.dtype(dtype).newbyteorder("=")
     if wanted.kind not in "iuf" or (wanted.itemsize == 2 and wanted.kind == "f"):
         raise OutputError(f"{path}: NIfTI has no type {wanted}; use an integer or float32")
-    return write_nifti(path, _cast(data, wanted, path), grid.affine, overwrite=overwrite)
+    return write_nifti(
+        path, _cast(data, wanted, path), grid.affine, space=grid.space, overwrite=overwrite
+    )
 
 
 def _read_itk(path: Path) -> StoredVolume:

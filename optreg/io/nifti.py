@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optreg.errors import GeometryError, InputError, OutputError
+from optreg.grid import SPACES
 from optreg.io.files import (
     PathLike,
     check_readable,
@@ -56,6 +57,8 @@ class StoredVolume:
         Voxel to RAS mm; not yet checked for being invertible.
     slope, inter : float
         Value = stored * slope + inter; 1 and 0 for none.
+    space : int
+        See `optreg.grid.Grid`.
     intent : int
         NIfTI intent code, 0 elsewhere.
     intent_name : str
@@ -70,6 +73,7 @@ class StoredVolume:
     affine: NDArray[np.float64]
     slope: float = 1.0
     inter: float = 0.0
+    space: int = 1
     intent: int = 0
     intent_name: str = ""
     intent_p1: float = 0.0
@@ -120,9 +124,12 @@ def read_nifti(path: PathLike) -> StoredVolume:
         offset = _nifti_offset(header, path)
         notes = _nifti_notes(file, header, offset)
         array = _read_voxels(file, path, offset, shape, dtype)
+    codes = (int(header[form]) for form in ("sform_code", "qform_code"))
+    space = next((code for code in codes if code > 0), 1)  # of the form that the affine is from
+    space = space if space in SPACES else 1
     name = bytes(header["intent_name"]).partition(b"\0")[0].decode("latin-1")
     intent = int(header["intent_code"]), name, float(header["intent_p1"])
-    return StoredVolume(array, affine, slope, inter, *intent, notes)
+    return StoredVolume(array, affine, slope, inter, space, *intent, notes)
 
 
 def read_shape(path: PathLike) -> tuple[int, ...] | None:
@@ -194,6 +201,7 @@ def write_nifti(
     *,
     intent: int = 0,
     note: str = "",
+    space: int = 1,
     overwrite: bool = False,
 ) -> Path:
     """Write an array with a RAS mm affine as NIfTI-1, gzipped if the name ends in ``.gz``.
@@ -217,8 +225,8 @@ def write_nifti(
     header = nib.Nifti1Header()
     header.set_data_dtype(data.dtype)
     header.set_data_shape(data.shape)
-    header.set_sform(affine, 1)
-    header.set_qform(affine, 1, strip_shears=True)
+    header.set_sform(affine, space)
+    header.set_qform(affine, space, strip_shears=True)
     if np.abs(header.get_qform() - affine).max() > _LARGEST_DISAGREEMENT:
         header["qform_code"] = 0
     header.set_xyzt_units("mm")

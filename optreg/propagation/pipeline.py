@@ -20,6 +20,7 @@ from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.image import Image
 from optreg.inputs import Configuration, ImageLike, as_image, read_config, read_model
 from optreg.intensities import foreground
+from optreg.io.files import file_ending
 from optreg.kernels import thread_limit
 from optreg.metrics import as_label_map
 from optreg.propagation.fusion import (
@@ -274,8 +275,8 @@ def _named(atlases: list[Atlas]) -> list[Atlas]:
     for number, atlas in enumerate(atlases, start=1):
         source = atlas.image.name if isinstance(atlas.image, Image) else atlas.image
         stem = Path(source).name if isinstance(source, (str, os.PathLike)) else ""
-        name = atlas.name or stem.removesuffix(".gz").removesuffix(".nii") or f"atlas-{number}"
-        if name != Path(name).name or name == "..":
+        name = atlas.name or stem[: len(stem) - len(file_ending(stem))] or f"atlas-{number}"
+        if name != Path(name).name or name == ".." or file_ending(name):
             raise ConfigError(f"atlas name '{name}' cannot be that of a folder; choose another")
         taken = {other.name for other in named}
         while name in taken:

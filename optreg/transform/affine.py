@@ -142,7 +142,7 @@ class Affine:
         image: _Volume,
         fixed_grid: Grid,
         moving_grid: Grid | None = None,
-        interpolation: Interpolation = "linear",
+        interpolation: Interpolation = "auto",
         fill: float | None = 0.0,
     ) -> _Volume:
         """Resample a moving image onto `fixed_grid`; see `DisplacementField.apply`."""

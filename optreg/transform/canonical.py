@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Canonical:
         affine = turned.affine.copy()
         affine[:3, :3] = affine[:3, list(self.order)]
         nx, ny, nz = (turned.shape[axis] for axis in self.order)
-        self.grid = Grid((nx, ny, nz), affine)
+        self.grid = replace(grid, shape=(nx, ny, nz), affine=affine)
 
     def volume(self, data: NDArray[Any]) -> NDArray[Any]:
         """(X, Y, Z) in array order to a canonical view of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from optreg.errors import ConfigError, GeometryError, InputError
 from optreg.grid import Grid
 from optreg.image import Image
+from optreg.intensities import looks_like_labels
 from optreg.kernels import get_backend
 from optreg.transform.itk import (
     LPS,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DisplacementField", "Interpolation"]
 
-Interpolation = Literal["linear", "nearest", "label"]
+_log = logging.getLogger("optreg")
+
+Interpolation = Literal["auto", "linear", "nearest", "label"]
 _Volume = TypeVar("_Volume", Image, NDArray[Any])
 
 
@@ -107,7 +111,7 @@ class DisplacementField:
     def apply(
         self,
         image: _Volume,
-        interpolation: Interpolation = "linear",
+        interpolation: Interpolation = "auto",
         fill: float | None = 0.0,
     ) -> _Volume:
         """Resample a moving image onto the fixed grid, in one interpolation.
@@ -116,10 +120,11 @@ class DisplacementField:
         ----------
         image : Image or (X, Y, Z) ndarray
             An Image may be on any grid of the moving world; an array is on the moving grid.
-        interpolation : {"linear", "nearest", "label"}
-            "linear" for intensities. "nearest" for anything that must not be averaged. "label" for
-            label maps: the label that linear interpolation gives the largest share, with smoother
-            borders than "nearest".
+        interpolation : {"auto", "linear", "nearest", "label"}
+            "auto": "label" for what `optreg.intensities.looks_like_labels` takes for a label map,
+            which a warning says, and "linear" for the rest. "linear" for intensities. "nearest" for
+            anything that must not be averaged. "label" for label maps: the label that linear
+            interpolation gives the largest share, with smoother borders than "nearest".
         fill : float or None
             Value where the moving image has none; None repeats its edge.
 
@@ -134,13 +139,15 @@ class DisplacementField:
             An array that does not have the shape of the moving grid.
         """
         if isinstance(image, Image):
-            data = self._sample(image.data, image.grid, interpolation, fill)
+            how = _chosen(interpolation, image.data, image.name)
+            data = self._sample(image.data, image.grid, how, fill)
             return Image(data, self.fixed_grid, image.name)
         if image.shape != self.source_grid.shape:
             raise GeometryError(
                 f"array of shape {image.shape}; the moving grid has {self.source_grid.shape}"
             )
-        return self._sample(image, self.source_grid, interpolation, fill)
+        how = _chosen(interpolation, image, "")
+        return self._sample(image, self.source_grid, how, fill)
 
     def to_points(self, points_vox: ArrayLike) -> NDArray[np.float64]:
         """(N, 3) voxel positions in the moving image of voxel positions in the fixed one.
@@ -237,18 +244,20 @@ class DisplacementField:
         import SimpleITK as sitk
 
         transform = own_transform(transform)
+        space = 1
         if isinstance(transform, sitk.DisplacementFieldTransform):
             image = transform.GetDisplacementField()
         elif fixed_grid is None:
             raise InputError("a transform without a grid of its own; give the fixed image")
         else:
+            space = fixed_grid.space
             spacing, origin, direction = lps_geometry(fixed_grid.affine)
             image = sitk.TransformToDisplacementField(
                 transform, sitk.sitkVectorFloat64, fixed_grid.shape, origin, spacing, direction
             )
         affine = lps_to_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         vectors = sitk.GetArrayFromImage(image).transpose(3, 2, 1, 0) * LPS[:, None, None, None]
-        return cls.from_mm(vectors, Grid(image.GetSize(), affine), moving_grid)
+        return cls.from_mm(vectors, Grid(image.GetSize(), affine, space), moving_grid)
 
     def voxels_of(self, grid: Grid) -> NDArray[np.float32]:
         """Displacements (3, X, Y, Z) from voxels of the fixed grid to voxels of another one.
@@ -301,7 +310,8 @@ class DisplacementField:
             out = warp_labels_linear(thickened(_plain(data)), disp)
         else:
             raise ConfigError(
-                f"interpolation '{interpolation}' does not exist; use linear, nearest or label"
+                f"interpolation '{interpolation}' does not exist; use auto, linear, nearest or "
+                "label"
             )
         if fill is not None:
             if min(data.shape) == min(self.fixed_grid.shape) == 1:
@@ -309,6 +319,20 @@ class DisplacementField:
                 disp = disp * (np.array(data.shape) > 1).astype(np.float32)[:, None, None, None]
             out[outside(disp, data.shape)] = fill
         return out
+
+
+def _chosen(interpolation: Interpolation, data: NDArray[Any], name: str) -> Interpolation:
+    """The interpolation that "auto" is for this volume."""
+    if interpolation != "auto":
+        return interpolation
+    if not looks_like_labels(data):
+        return "linear"
+    _log.warning(
+        "%s: looks like a label map and is warped as one; choose the interpolation label to say "
+        "that it is, or linear if it is not",
+        name or "array",
+    )
+    return "label"
 
 
 def _plain(data: NDArray[Any]) -> NDArray[Any]:

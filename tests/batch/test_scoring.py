@@ -160,7 +160,7 @@ def test_fields_are_judged_to_be_compared(folder, scores, tmp_path, capsys):
     argv += ["--dataset", folder / "config.json", "--labels", folder / "labelsVal"]
     assert cli.main([str(a) for a in argv]) == 0
     assert "3 pairs" in capsys.readouterr().out
-    own = tmp_path / "c/scores/01-half_of_it/cases.csv"
+    own = tmp_path / "c/scores/half_of_it/cases.csv"
     assert command(folder, other, "--labels", folder / "labelsVal", "--output", tmp_path / "s") == 0
     assert own.read_text() == (tmp_path / "s/cases.csv").read_text()
     page = (tmp_path / "c/comparison.html").read_text()

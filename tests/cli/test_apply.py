@@ -193,3 +193,28 @@ def test_grid_that_is_taken_for_granted_is_said(files, blobs, tmp_path, succeeds
     save_image(tmp_path / "m.nii.gz", blobs.data, Grid.identity(blobs.grid.shape))
     given["moving"] = tmp_path / "m.nii.gz"
     assert succeeds("apply", **given, output=tmp_path / "c.nii.gz").err == ""
+
+
+def test_label_map_stays_one_without_being_called_so(files, tmp_path, succeeds):
+    given = {"field": files / "disp.nii.gz", "fixed": files / "fixed.nii.gz"}
+    labels = files / "moving_seg.nii.gz"
+    said = succeeds("apply", **given, moving=labels, output=tmp_path / "a.nii.gz").err
+    assert said.startswith(f"warning: {labels}: looks like a label map") and said.count("\n") == 1
+    assert "linear" in said
+    named = {**given, "moving": labels, "interpolation": "label"}
+    assert succeeds("apply", **named, output=tmp_path / "b.nii.gz").err == ""
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+    averaged = {**named, "interpolation": "linear"}
+    assert succeeds("apply", **averaged, output=tmp_path / "c.nii.gz").err == ""
+    assert len(np.unique(load_image(tmp_path / "c.nii.gz").data)) > 100
+    image = {**given, "moving": files / "moving.nii.gz"}
+    assert succeeds("apply", **image, output=tmp_path / "d.nii.gz").err == ""
+
+
+def test_label_map_that_is_not_called_so_ends_in_its_background(files, blobs, tmp_path, succeeds):
+    cut = np.s_[6:, :, :]
+    labels = load_image(files / "moving_seg.nii.gz").data[cut] - 3
+    save_image(tmp_path / "m.nii.gz", labels.astype(np.int16), blobs.grid.crop(cut))
+    succeeds("apply", field=files / "disp_itk.nii.gz", moving=tmp_path / "m.nii.gz",
+             output=tmp_path / "w.nii.gz")  # fmt: skip
+    assert (load_image(tmp_path / "w.nii.gz").data[:2] == 0).all()

@@ -125,3 +125,25 @@ def test_scores_of_other_labels_are_not_compared_in_silence(folder, tmp_path, ca
         warned = "b: judged by other labels than a" in capsys.readouterr().err
         noted = "by other labels" in (tmp_path / f"with-{second}/comparison.html").read_text()
         assert warned == noted == (second == "two")
+
+
+def test_scores_are_where_the_help_says(folder, tmp_path):
+    names = ("a b", "a_b", "net-2.1", "Net-2.1", "x.zip", ".hidden")
+    methods = dict.fromkeys(names, folder / "fields")
+    output = tmp_path / "c"
+    assert compare(folder, output, "--quiet", **methods) == 0
+    found = {path.name for path in (output / "scores").iterdir()}
+    assert found == {"a_b", "a_b-2", "net-2.1", "Net-2.1-2", "x_zip", "_hidden"}
+    # What has its own name keeps it, and the scores in it are those of the method.
+    again = [f"{name}={output / 'scores' / name}" for name in ("a_b", "net-2.1")]
+    assert cli.main(["compare", "--quiet", *again, "--output", str(tmp_path / "d")]) == 0
+
+
+def test_options_of_fields_do_not_go_with_scores(folder, tmp_path, fails):
+    methods = dict.fromkeys(("one", "two"), folder / "fields")
+    assert compare(folder, tmp_path / "c", "--quiet", **methods) == 0
+    scores = [f"{name}={tmp_path / 'c' / 'scores' / name}" for name in methods]
+    for option in ("--dataset", "--labels", "--jobs"):
+        value = 2 if option == "--jobs" else folder
+        said = fails(2, "compare", *scores, option, value, output=tmp_path / "d")
+        assert said.startswith(f"error: {option} does not go with scores")

@@ -174,7 +174,9 @@ def test_points_from_slicer_to_a_table_and_back(files, blobs, tmp_path, succeeds
         assert points.names == ("A", "B")
         np.testing.assert_allclose(points.mm, mm, atol=1e-4)
     given["points"] = tmp_path / "q.csv"
-    assert "leave them out" in fails(2, "convert", "--to", "itk", **given, output="o.csv")
+    for words in (["--to", "itk"], ["--moving", given["fixed"]], ["--inverse"]):
+        said = fails(2, "convert", *words, **given, output="o.csv")
+        assert said == f"error: {words[0]} does not go with --points; leave it out\n"
     assert ".mrk.json" in fails(3, "convert", **given, output=tmp_path / "o.json")
 
 
@@ -200,7 +202,9 @@ def test_apply_takes_points_of_slicer(files, blobs, smooth_disp, tmp_path, succe
         (2, "--field warp.nii.gz --output o.mat", "leaves the format open"),
         (2, "--field warp.nii.gz --output o.npy", "leaves the format open"),
         (2, "--field turn.mat --compose turn.mat --from itk itk itk --output o.h5", "names 3"),
-        (2, "--field turn.mat --via fixed.nii --output o.h5", "--via names 1 images"),
+        (2, "--field turn.mat --via fixed.nii --output o.h5", "not go without --compose"),
+        (2, "--field turn.mat --compose turn.mat turn.mat --via fixed.nii --output o.h5",
+            "--via names 1 images; 2 are between"),
         (3, "--field warp.nii.gz --to flirt --output o.mat", "is no affine"),
         (3, "--field warp.nii.gz --output o.tfm", "is no affine"),
         (3, "--field turn.mat --to flirt --output o.mat", "depends on both images"),

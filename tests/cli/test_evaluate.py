@@ -72,7 +72,10 @@ def test_evaluate_asks_for_the_geometry_that_landmarks_need(files, tmp_path, suc
 
 
 def test_evaluate_takes_a_series_for_its_grid_only(given, series, tmp_path, succeeds, fails):
-    succeeds("evaluate", **given, moving=series)
+    points = tmp_path / "p.csv"
+    points.write_text("x_mm,y_mm,z_mm\n0,0,0\n-8,6,3\n")
+    landmarks = {"fixed_landmarks": points, "moving_landmarks": points}
+    succeeds("evaluate", **given, **landmarks, moving=series)
     given["fixed"] = series
     error = fails(3, "evaluate", **given)
     assert "holds 2 volumes; extract one" in error and "--volume" not in error

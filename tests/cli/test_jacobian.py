@@ -141,3 +141,10 @@ def test_map_and_table_through_a_link_are_two_files(files, tmp_path, fails):
     given |= {"labels": files / "fixed_seg.nii.gz", "table": tmp_path / "v.csv"}
     fails(2, "jacobian", "--overwrite", **given, output=tmp_path / "j.nii.gz")
     assert (tmp_path / "j.nii.gz").read_text() == "mine"
+
+
+def test_labels_that_nobody_would_see_are_refused(scaled, fails):
+    folder, _ = scaled
+    given = {"field": folder / "a.tfm", "fixed": folder / "fixed.nii.gz"}
+    said = fails(2, "jacobian", "--quiet", **given, labels=given["fixed"], output=folder / "j.nii")
+    assert "--table" in said and not (folder / "j.nii").exists()

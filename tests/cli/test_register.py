@@ -2,7 +2,9 @@
 
 import json
 import os
+from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -161,3 +163,38 @@ def test_labels_go_with_a_moving_image_that_lies_apart(
     paths = tmp_path / "a" / "warped_labels.nii.gz", labels["fixed_labels"]
     warped, fixed = (load_image(path).data for path in paths)
     assert (warped == fixed)[fixed > 0].mean() > 0.85
+
+
+def codes(path):
+    header = nib.load(path).header
+    return int(header["sform_code"]), int(header["qform_code"])
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :, :], np.s_[:, :, 20:21], np.s_[:, ::3, :]],
+                         ids=["volume", "slice", "thick"])  # fmt: skip
+def test_results_are_in_the_world_of_the_fixed_image(part, files, tmp_path, succeeds):
+    for name in ("fixed", "moving", "fixed_seg", "moving_seg"):
+        image, code = load_image(files / f"{name}.nii.gz"), 4 if "fixed" in name else 2
+        grid = replace(image.grid.crop(part), space=code)
+        save_image(tmp_path / f"{name}.nii.gz", image.data[part], grid)
+    given = {name: tmp_path / f"{name}.nii.gz" for name in ("fixed", "moving")}
+    labels = {f"{name}_labels": tmp_path / f"{name}_seg.nii.gz" for name in given}
+    quick, out = {"preset": "fast", "threads": 1}, tmp_path / "r"
+    succeeds("register", "--no-report", **given, **labels, **quick, format="itk", output=out)
+    there = {"field": out / "disp.nii.gz", "fixed": given["fixed"]}
+    succeeds("apply", **there, moving=given["moving"], output=out / "applied.nii.gz")
+    succeeds("jacobian", **there, output=out / "jacobian.nii.gz")
+    written = ("warped", "warped_labels", "disp_itk", "applied", "jacobian")
+    assert {codes(out / f"{name}.nii.gz") for name in written} == {(4, 4)}
+    # The challenge takes no geometry at all.
+    assert codes(out / "disp.nii.gz") == (1, 1)
+
+
+def test_propagated_labels_are_in_the_world_of_the_target(files, tmp_path, succeeds):
+    image = load_image(files / "fixed.nii.gz")
+    target = save_image(tmp_path / "t.nii.gz", image.data, replace(image.grid, space=5))
+    atlas = ("--atlas", files / "moving.nii.gz", files / "moving_seg.nii.gz")
+    out = tmp_path / "out"
+    succeeds("propagate", "--no-report", *atlas, target=target, preset="fast", threads=1,
+             output=out)  # fmt: skip
+    assert {codes(out / f"{name}.nii.gz") for name in ("labels", "agreement")} == {(5, 5)}

@@ -153,3 +153,12 @@ def test_names_with_backslashes_and_drives(folder):
     pairs = [{"fixed": r"imagesVal\X_0001_0000.nii.gz", "moving": r"C:\x.nii"}]
     (found,) = problems(write(folder, {"validation": pairs}))
     assert "leads out" in found and Path(folder).name in found
+
+
+def test_split_that_would_not_be_used_is_said(folder):
+    pair = entry("0001_0000", "0002_0000")
+    (said,) = problems(write(folder, "fixed,moving\na,b\n", "s.csv"), split="test")
+    assert "has no list 'test'" in said
+    path = write(folder, {"eval_pairs": [pair]})
+    assert len(read_dataset(path).pairs) == 1
+    assert problems(path, split="test") == ("has no list 'test'; there are: eval_pairs",)

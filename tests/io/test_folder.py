@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from optreg.errors import OutputError
+from optreg.io.files import make_folder
 from optreg.io.folder import staged_folder
 
 
@@ -110,3 +111,16 @@ def test_files_of_the_user_stay_and_those_of_other_commands_go(tmp_path):
     fill(tmp_path / "b", **mine, **sure)
     fill(tmp_path / "b", True, x="x")
     assert sorted(os.listdir(tmp_path / "b")) == ["notes", "x"]
+
+
+def test_existing_folder_keeps_its_name(tmp_path):
+    (tmp_path / "a.nii.gz").mkdir()
+    fill(tmp_path / "a.nii.gz", x="1")
+    fill(tmp_path / "a.nii.gz" / "b", x="1")
+    fill(tmp_path / "v1.2", x="1")
+    assert make_folder(tmp_path / "a.nii.gz" / "c").is_dir()
+    for name in ("b.zip", "a.nii.gz/b.csv/c"):
+        for make in (make_folder, lambda path: fill(path, x="1")):
+            with pytest.raises(OutputError, match=r"name a folder, without \.(zip|csv)$"):
+                make(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["a.nii.gz", "v1.2"]

@@ -9,7 +9,9 @@ import SimpleITK as sitk
 from numpy.testing import assert_allclose, assert_array_equal
 
 from optreg.errors import GeometryError, InputError
-from optreg.io import load_image
+from optreg.grid import Grid
+from optreg.io import load_image, read_field, save_image, write_transform
+from optreg.transform import DisplacementField
 
 
 def test_sform_wins_over_qform_and_says_so(write, oblique_grid, caplog):
@@ -120,3 +122,30 @@ def test_signalling_nan_is_an_error_and_no_warning(write, field):
         return
     with pytest.raises(InputError):
         load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("sform", "qform", "expected"),
+    [(2, 1, 2), (4, 4, 4), (0, 3, 3), (5, 0, 5), (0, 0, 1), (99, 1, 1), (-3, 2, 2)],
+)
+def test_code_is_that_of_the_form_that_is_used(write, sform, qform, expected):
+    image = load_image(write(sform_code=sform, qform_code=qform))
+    assert image.grid.space == expected
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 5])
+def test_code_is_written_to_both_forms(tmp_path, voxels, oblique_grid, code):
+    grid = Grid(voxels.shape, oblique_grid.affine, space=code)
+    path = save_image(tmp_path / "a.nii.gz", voxels, grid)
+    header = nib.load(path).header
+    assert (header["sform_code"], header["qform_code"]) == (code, code)
+    assert load_image(path).grid.space == code
+
+
+@pytest.mark.parametrize("format", ["itk", "fsl", "spm"])
+def test_code_goes_with_a_field(tmp_path, oblique_grid, format):
+    grid = Grid(oblique_grid.shape, oblique_grid.affine, space=4)
+    field = DisplacementField.identity(grid)
+    path = write_transform(tmp_path / "f.nii.gz", field, format=format)
+    read = read_field(path, None, grid, format=format)
+    assert nib.load(path).header["sform_code"] == read.fixed_grid.space == 4

@@ -121,8 +121,8 @@ def test_without_fill_the_edge_is_repeated(blobs):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float16, np.float64, bool, ">f4"])
 def test_types(blobs, field, dtype):
     data = (blobs.data * 200).astype(dtype)
-    assert field.apply(data).dtype == np.float32
-    assert_allclose(field.apply(data), field.apply(data.astype(np.float32)))
+    assert field.apply(data, "linear").dtype == np.float32
+    assert_allclose(field.apply(data, "linear"), field.apply(data.astype(np.float32), "linear"))
     for how in ("nearest", "label"):
         warped = field.apply(data, how)
         expected = np.float32 if dtype == np.float16 else data.dtype.newbyteorder("=")
@@ -307,7 +307,9 @@ def test_complex_volumes(field, blobs, how):
 
 
 def test_unknown_interpolation(field, blobs):
-    with pytest.raises(ConfigError, match="'cubic' does not exist; use linear, nearest or label"):
+    with pytest.raises(
+        ConfigError, match="'cubic' does not exist; use auto, linear, nearest or label"
+    ):
         field.apply(blobs, "cubic")
 
 
@@ -333,3 +335,38 @@ def test_representation_is_short(oblique_grid):
         f"{size:.3g}" for size in np.linalg.norm(oblique_grid.affine[:3, :3], axis=0)
     )
     assert repr(field) == f"DisplacementField(18x23x20 voxels of {spacing} mm)"
+
+
+# --- label maps that nobody calls so ----------------------------------------------------------
+
+
+@pytest.fixture
+def regions(blobs):
+    return Image(np.digitize(blobs.data, [0.01, 0.35, 0.6]).astype(np.int16) * 1000, blobs.grid)
+
+
+def test_label_map_is_warped_as_one_and_said_so(field, regions, caplog):
+    expected = field.apply(regions, "label").data
+    affine = Affine(np.diag([1.1, 0.9, 1, 1]))
+    turned = affine.apply(regions, regions.grid, interpolation="label").data
+    assert caplog.text == ""
+    for found, wanted in (
+        (field.apply(regions).data, expected),
+        (field.apply(regions.data), expected),
+        (field.apply(regions, interpolation="auto").data, expected),
+        (affine.apply(regions, regions.grid).data, turned),
+    ):
+        assert found.dtype == np.int16
+        assert_array_equal(found, wanted)
+    assert ["looks like a label map" in line for line in caplog.messages] == 4 * [True]
+    caplog.clear()
+    stored_as_float = field.apply(Image(regions.data.astype(np.float32), regions.grid, "seg.nii"))
+    assert_array_equal(stored_as_float.data, expected)
+    assert caplog.messages[0].startswith("seg.nii: ")
+
+
+def test_what_is_asked_for_is_done_in_silence(field, regions, blobs, caplog):
+    averaged = field.apply(regions, "linear").data
+    assert averaged.dtype == np.float32 and len(np.unique(averaged)) > 1000
+    assert_array_equal(field.apply(blobs).data, field.apply(blobs, "linear").data)
+    assert caplog.text == ""

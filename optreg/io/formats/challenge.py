@@ -41,7 +41,8 @@ def from_nifti(
     On the grids that the file names, else on those that are given, else on that of the header.
     """
     said = stored_grids(*stored.notes)
-    return _from_voxels(stored.values(stored.array), stored.affine, said, fixed, moving)
+    geometry = stored.affine, stored.space
+    return _from_voxels(stored.values(stored.array), geometry, said, fixed, moving)
 
 
 def to_nifti(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
@@ -54,7 +55,7 @@ def to_nifti(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
 def read_numpy(path: Path, fixed: Grid | None, moving: Grid | None = None) -> DisplacementField:
     """Field of an array file, in either order of the axes; grids as in `from_nifti`."""
     said = stored_grids(read_note(path))
-    return _from_voxels(read_array(path), np.eye(4), said, fixed, moving)
+    return _from_voxels(read_array(path), (np.eye(4), 1), said, fixed, moving)
 
 
 def to_numpy(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
@@ -67,8 +68,8 @@ def to_numpy(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
 
 def voxels(stored: StoredVolume, grid: Grid) -> NDArray[np.float32]:
     """(3, X, Y, Z) displacements as they are in the file, for a fixed image on `grid`."""
-    field = _from_voxels(stored.values(stored.array), stored.affine, None, grid, None)
-    return field.disp
+    geometry = stored.affine, stored.space
+    return _from_voxels(stored.values(stored.array), geometry, None, grid, None).disp
 
 
 def stored_grids(*notes: str) -> tuple[Grid, Grid] | None:
@@ -80,7 +81,10 @@ def stored_grids(*notes: str) -> tuple[Grid, Grid] | None:
         # Notes are of any program, and files may be damaged.
         with suppress(ValueError, TypeError, KeyError, RecursionError, GeometryError):
             said = json.loads(note)[_KEY]
-            fixed, moving = (Grid(said[r]["shape"], said[r]["affine"]) for r in _ROLES)
+            fixed, moving = (
+                Grid(said[role]["shape"], said[role]["affine"], said[role]["space"])
+                for role in _ROLES
+            )
             return fixed, moving
     return None
 
@@ -88,13 +92,16 @@ def stored_grids(*notes: str) -> tuple[Grid, Grid] | None:
 def _description(field: DisplacementField) -> str:
     """Note that tells the grids of both images."""
     grids = zip(_ROLES, (field.fixed_grid, field.source_grid), strict=True)
-    said = {role: {"shape": g.shape, "affine": g.affine.tolist()} for role, g in grids}
+    said = {
+        role: {"shape": grid.shape, "affine": grid.affine.tolist(), "space": grid.space}
+        for role, grid in grids
+    }
     return json.dumps({_KEY: said})
 
 
 def _from_voxels(
     values: NDArray[Any],
-    affine: NDArray[np.float64],
+    geometry: tuple[NDArray[np.float64], int],
     said: tuple[Grid, Grid] | None,
     grid: Grid | None,
     moving: Grid | None,
@@ -115,7 +122,7 @@ def _from_voxels(
     disp = np.moveaxis(values, -1, 0) if last else values
     if grid is None:
         nx, ny, nz = disp.shape[1:]
-        grid = Grid((nx, ny, nz), affine)
+        grid = Grid((nx, ny, nz), *geometry)
     elif disp.shape[1:] != grid.shape:
         here, there = ("x".join(map(str, s)) for s in (disp.shape[1:], grid.shape))
         if said is not None:

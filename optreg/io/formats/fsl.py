@@ -104,13 +104,16 @@ def _decode(stored: StoredVolume, moving: Grid | None, absolute: bool) -> Displa
     values = stored.values(stored.array)
     if values.ndim != 4 or values.shape[3] != 3:
         raise InputError(f"shape {values.shape}; a warp of FSL has (X,Y,Z,3)")
-    return _frame(Grid(values.shape[:3], stored.affine), moving, absolute).decode(values)
+    fixed = Grid(values.shape[:3], stored.affine, stored.space)
+    return _frame(fixed, moving, absolute).decode(values)
 
 
 def _encode(path: PathLike, field: DisplacementField, overwrite: bool, absolute: bool) -> Path:
     grid = field.fixed_grid
     stored = _frame(grid, field.source_grid, absolute).encode(field.disp)
-    return write_nifti(path, stored, grid.affine, intent=INTENTS[0], overwrite=overwrite)
+    return write_nifti(
+        path, stored, grid.affine, intent=INTENTS[0], space=grid.space, overwrite=overwrite
+    )
 
 
 def _frame(fixed: Grid, moving: Grid, absolute: bool) -> Frame:

@@ -53,7 +53,7 @@ def from_nifti(
             "another format, name that (optreg convert --from)"
         )
     values = stored.values(stored.array)[:, :, :, 0]
-    grid = Grid(values.shape[:3], stored.affine)
+    grid = Grid(values.shape[:3], stored.affine, stored.space)
     if stored.intent == _DISPLACEMENTS:
         return Frame(grid, grid.affine, grid.affine, moving).decode(values)
     return _frame(grid, moving).decode(values)
@@ -108,7 +108,9 @@ def field_to_file(path: PathLike, field: DisplacementField, overwrite: bool) -> 
     if not name.endswith((".nii", ".nii.gz")):
         raise OutputError(f"{path}: an ITK field ends in .nii.gz, .nii, .mha, .nrrd or .h5")
     stored = _frame(grid, None).encode(field.disp)[:, :, :, None, :]
-    return write_nifti(path, stored, grid.affine, intent=_VECTORS, overwrite=overwrite)
+    return write_nifti(
+        path, stored, grid.affine, intent=_VECTORS, space=grid.space, overwrite=overwrite
+    )
 
 
 def affine_to_file(path: PathLike, affine: Affine, overwrite: bool) -> Path:

@@ -31,7 +31,7 @@ def from_nifti(
     if len(shape) != 5 or shape[3:] != (1, 3):
         raise InputError(f"shape {shape}; a deformation has (X,Y,Z,1,3)")
     values = stored.values(stored.array)[:, :, :, 0]
-    grid, start = Grid(values.shape[:3], stored.affine), None
+    grid, start = Grid(values.shape[:3], stored.affine, stored.space), None
     if is_niftyreg(stored):
         if stored.intent_p1 not in (_DEFORMATION, _DISPLACEMENT):
             raise InputError(
@@ -51,4 +51,6 @@ def to_nifti(path: PathLike, field: DisplacementField, overwrite: bool) -> Path:
     """Write a deformation, float32."""
     grid = field.fixed_grid
     stored = Frame(grid, grid.affine).encode(field.disp)[:, :, :, None, :]
-    return write_nifti(path, stored, grid.affine, intent=_INTENT, overwrite=overwrite)
+    return write_nifti(
+        path, stored, grid.affine, intent=_INTENT, space=grid.space, overwrite=overwrite
+    )
