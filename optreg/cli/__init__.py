@@ -1,8 +1,9 @@
 """The command line: ``optreg demo | register | apply | evaluate | submit | ... | info``.
 
 A command is a module here with `add_parser` and `run`. What goes wrong ends as one line on stderr
-and an exit code: 0 done, 2 usage or configuration, 3 bad input, 4 device, 5 some pairs failed,
-130 interrupted; the traceback only with ``--debug``.
+and an exit code: 0 done, 2 usage or configuration, 3 bad input, 4 device, 5 the rest is done but
+something is missing (a pair of many, a picture, a table), 130 interrupted; the traceback only with
+``--debug``.
 """
 
 from __future__ import annotations

@@ -83,12 +83,7 @@ def run(args: argparse.Namespace) -> int:
         refuse_options(args, ["--interpolation", "--volume", "--nan-to"], "with --points")
     source, onto = ("fixed", "moving") if args.inverse else ("moving", "fixed")
     if not args.points and not getattr(args, source):
-        what = (
-            "image of the fixed space to bring to the moving one; give"
-            if args.inverse
-            else ("image to warp; give")
-        )
-        raise ConfigError(f"no {what} --{source}, or --points")
+        raise ConfigError(f"nothing to apply the field to; give --{source} or --points")
     check_writable(args.output, args.overwrite)
     path = getattr(args, onto)
     grid = load_grid(path) if path else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optreg.cli.console import SOME_FAILED, example, new_parser
-from optreg.cli.inputs import add_output_options, told_problems
+from optreg.cli.inputs import add_output_options, outputs_of, told_problems
 from optreg.cli.many import add_batch_options, register_all
 from optreg.cli.outcome import pictures_wanted
 from optreg.errors import ConfigError
@@ -49,10 +49,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    outputs = set(args.outputs)
+    dataset = _dataset(args)
+    outputs = outputs_of(args, any(pair.moving_labels for pair in dataset.pairs))
     if "report" in outputs and not pictures_wanted(None):
         outputs.discard("report")
-    dataset = _dataset(args)
     _, well = register_all(args, dataset, outputs=tuple(sorted(outputs)))
     return 0 if well else SOME_FAILED
 

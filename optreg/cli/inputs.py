@@ -29,6 +29,7 @@ __all__ = [
     "landmark_pair",
     "load_chosen",
     "load_grid",
+    "outputs_of",
     "start_of",
     "told_problems",
     "without_geometry",
@@ -78,6 +79,20 @@ def add_output_options(group: argparse._ArgumentGroup) -> None:
         + "; ".join(f"{name}, {what}" for name, what in OUTPUTS.items())
         + " (without: inverse warped labels report)",
     )
+
+
+def outputs_of(args: argparse.Namespace, labels: bool) -> set[str]:
+    """What ``--outputs`` asks for; `labels` says whether there are label maps.
+
+    Raises
+    ------
+    ConfigError
+        Warped labels are asked for where there are none.
+    """
+    wanted = set(args.outputs)
+    if "labels" in wanted and "--outputs" in args.given and not labels:
+        raise ConfigError("--outputs labels: no label maps are given to warp; give them")
+    return wanted
 
 
 def add_dataset_options(parser: argparse.ArgumentParser, required: bool = True) -> None:

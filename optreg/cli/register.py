@@ -24,6 +24,7 @@ from optreg.cli.inputs import (
     add_output_options,
     config_of,
     load_chosen,
+    outputs_of,
     start_of,
 )
 from optreg.cli.outcome import pictures_wanted, print_missing, print_outcome
@@ -203,7 +204,7 @@ def _place(args: argparse.Namespace) -> Callable[..., AbstractContextManager[Pat
 
 def _outputs(args: argparse.Namespace) -> set[str]:
     """What to write, of `optreg.report.outcome.OUTPUTS`."""
-    wanted = set(args.outputs)
+    wanted = outputs_of(args, bool(args.moving_labels))
     if args.bids or "itk" in args.format:
         wanted.add("itk")
     report = args.report if args.report is not None or "report" in wanted else False

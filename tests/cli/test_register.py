@@ -198,3 +198,8 @@ def test_propagated_labels_are_in_the_world_of_the_target(files, tmp_path, succe
     succeeds("propagate", "--no-report", *atlas, target=target, preset="fast", threads=1,
              output=out)  # fmt: skip
     assert {codes(out / f"{name}.nii.gz") for name in ("labels", "agreement")} == {(5, 5)}
+
+
+def test_labels_that_are_not_there_cannot_be_written(pair, tmp_path, fails):
+    error = fails(2, "register", "--outputs", "labels", **pair, output=tmp_path / "r")
+    assert "--outputs labels" in error and not (tmp_path / "r").exists()
