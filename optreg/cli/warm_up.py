@@ -29,6 +29,8 @@ later, it runs on every processor of the kind, more slowly.
     "NUMBA_CACHE_DIR=/opt/optreg-kernels optreg register --fixed ... --moving ... --output ...",
 )
 
+_CHILD = "import sys; from optreg.cli import main; sys.exit(main(sys.argv[1:]))"
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = new_parser(commands, "warm-up", "compile all kernels before they are needed", _TEXT)
@@ -45,11 +47,13 @@ def run(args: argparse.Namespace) -> int:
 
     if args.cache is not None:
         folder = make_folder(args.cache).resolve()
-        # In a process of its own: numba looks for the folder once, when it is loaded.
-        environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+        # In a process of its own: numba looks for the folder once, when it is loaded. And not where
+        # we are: what lies there would be imported in place of this package.
         paths = os.pathsep.join(map(os.path.abspath, sys.path))
-        command = [sys.executable, "-m", "optreg", "warm-up", *(["--quiet"] if args.quiet else [])]
-        done = subprocess.run(command, env={**environment, "PYTHONPATH": paths}, check=False)
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": paths}
+        words = ["warm-up", *(["--quiet"] if args.quiet else [])]
+        command = [sys.executable, "-c", _CHILD, *words]
+        done = subprocess.run(command, env=environment, cwd=folder, check=False)
         if done.returncode == 0 and not args.quiet:
             print(f"set     NUMBA_CACHE_DIR={folder}")
         return done.returncode

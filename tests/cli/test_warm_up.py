@@ -87,15 +87,16 @@ def test_folder_that_is_named_is_made_and_filled(tmp_path, monkeypatch, succeeds
     """By a process of its own, for numba looks for its folder once."""
     calls = []
 
-    def started(command, env, check):
-        calls.append((command, env))
+    def started(command, env, cwd, check):
+        calls.append((command, env, cwd))
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(warm_up.subprocess, "run", started)
     said = succeeds("warm-up", cache=tmp_path / "a" / "kernels").out
     assert said.split() == ["set", f"NUMBA_CACHE_DIR={tmp_path / 'a' / 'kernels'}"]
-    ((command, environment),) = calls
-    assert command == [sys.executable, "-m", "optreg", "warm-up"]
+    ((command, environment, place),) = calls
+    # Where no other package of the name can lie.
+    assert command[-1] == "warm-up" and place == tmp_path / "a" / "kernels"
     assert environment["NUMBA_CACHE_DIR"] == str(tmp_path / "a" / "kernels")
     assert os.path.isdir(tmp_path / "a" / "kernels")
 

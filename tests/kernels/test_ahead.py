@@ -116,7 +116,7 @@ head[:6] = 0
 result = optreg.register(head, head, device="cpu", threads=2, init=None)
 print(len(Compiled.names), "compile" in result.timings)
 """
-    environment = {**child_environment, "HOME": "/nonexistent"}
+    environment = {**child_environment, "HOME": "/dev/null"}
     for variable in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
         environment.pop(variable, None)
     with read_only(Path(optreg.__file__).parent) as run:
@@ -127,6 +127,25 @@ print(len(Compiled.names), "compile" in result.timings)
 def test_without_helpers_all_is_compiled_here(compiling):
     assert compiling("no helper") == "_downsample _square_sums"
     assert compiling("helper") == "nothing to do"
+
+
+def test_where_no_folder_can_be_made_this_process_compiles_all(monkeypatch, caplog):
+    """A read-only file system with nothing that takes temporary files: it is said all the same."""
+    calls, compiled = {print: ()}, []
+
+    def no_folder(**how):
+        raise OSError(30, "Read-only file system")
+
+    def compile_all(claims):
+        compiled.append(claims)
+        calls.clear()
+
+    monkeypatch.setattr(ahead.tempfile, "TemporaryDirectory", no_folder)
+    monkeypatch.setattr(ahead, "_calls", lambda: calls)
+    monkeypatch.setattr(ahead, "_is_there", lambda function: False)
+    monkeypatch.setattr(ahead, "take_part", compile_all)
+    ahead._together(1)
+    assert compiled == [None] and "compiling kernels for this processor" in caplog.text
 
 
 def test_each_is_compiled_by_one_process(tmp_path, monkeypatch):

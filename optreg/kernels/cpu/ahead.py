@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,13 @@ def _together(helpers: int) -> None:
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
     settings["env"] = {**os.environ, "PYTHONPATH": paths}
     started: list[subprocess.Popen[bytes]] = []
-    with _COMPILING, suppress(OSError), tempfile.TemporaryDirectory(prefix="optreg-") as claims:
+    with _COMPILING, _claims() as claims:
         if not _missing():
             return  # another thread has done it meanwhile
         _log.warning("%s", why_compiled())
+        if claims is None:
+            take_part(None)
+            return
         try:
             for _ in range(helpers):
                 command = [sys.executable, "-c", _HELPER, claims, str(os.getpid())]
@@ -141,13 +144,25 @@ def _together(helpers: int) -> None:
                 process.wait()
 
 
-def take_part(claims: str, wanted: Callable[[], bool] = lambda: True) -> None:
+@contextmanager
+def _claims() -> Iterator[str | None]:
+    """A folder where processes note what they take; None where there can be no folder."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="optreg-")
+    except OSError:
+        yield None
+        return
+    with folder as path:
+        yield path
+
+
+def take_part(claims: str | None, wanted: Callable[[], bool] = lambda: True) -> None:
     """Compile what the next function needs that no process has claimed, until none is left.
 
     Parameters
     ----------
-    claims : str
-        Folder where processes note what they take.
+    claims : str, optional
+        Folder where processes note what they take; without it, this one takes all.
     wanted : callable
         Whether to go on: a helper ends after the process that it helps.
     """
@@ -155,5 +170,6 @@ def take_part(claims: str, wanted: Callable[[], bool] = lambda: True) -> None:
         if not wanted():
             break
         with suppress(FileExistsError):
-            Path(claims, function.__name__).touch(exist_ok=False)
+            if claims is not None:
+                Path(claims, function.__name__).touch(exist_ok=False)
             function(*arguments)
