@@ -132,9 +132,10 @@ def _together(helpers: int) -> None:
             take_part(None)
             return
         try:
-            for _ in range(helpers):
-                command = [sys.executable, "-c", _HELPER, claims, str(os.getpid())]
-                started.append(subprocess.Popen(command, cwd=claims, **settings))
+            with suppress(OSError):
+                for _ in range(helpers):
+                    command = [sys.executable, "-c", _HELPER, claims, str(os.getpid())]
+                    started.append(subprocess.Popen(command, cwd=claims, **settings))
             take_part(claims)
             for process in started:
                 process.wait()
