@@ -273,9 +273,11 @@ def test_killed_at_ten_moments_and_run_again(folder, child_environment, tmp_path
     command = [sys.executable, "-m", "optreg", "batch", folder / "pairs.csv", "--device", "cpu"]
     command += ["--config", folder / "fast.toml", "--quiet", "--outputs", "inverse", "warped"]
     command += ["labels", "jacobian", "--output"]
-    begin = time.perf_counter()
-    subprocess.run([*command, tmp_path / "whole"], env=child_environment, check=True)
-    whole = time.perf_counter() - begin
+    whole = np.inf  # the first may have to compile, any may be held up
+    for name in ("first", "whole"):
+        begin = time.perf_counter()
+        subprocess.run([*command, tmp_path / name], env=child_environment, check=True)
+        whole = min(whole, time.perf_counter() - begin)
     killed = 0
     for trial in range(10):
         jobs = ["--jobs", str(1 + trial % 2)]
