@@ -125,7 +125,7 @@ def _run_one(args: argparse.Namespace) -> int:
             args.fixed_landmarks, args.moving_landmarks, grid, field.moving_grid
         )
     if args.inverse:
-        given["inverse"] = read_field(args.inverse, known).disp
+        given["inverse"] = read_field(args.inverse, grid).disp
     metrics = evaluate(field, **given)
     start = {k: v for k, v in given.items() if k != "inverse"} | {"hd95": False}
     has_start = fixed_labels is not None or args.fixed_landmarks

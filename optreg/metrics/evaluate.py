@@ -26,7 +26,7 @@ def evaluate(
     moving_labels: np.ndarray | Image | None = None,
     labels: Sequence[int] | None = None,
     fixed_mask: np.ndarray | None = None,
-    inverse: np.ndarray | None = None,
+    inverse: np.ndarray | DisplacementField | None = None,
     fixed_landmarks: np.ndarray | None = None,
     moving_landmarks: np.ndarray | None = None,
     spacing: Sequence[float] | None = None,
@@ -50,8 +50,8 @@ def evaluate(
     fixed_mask : ndarray (X, Y, Z), optional
         Where folding, roughness and inverse consistency are measured (> 0); all if absent.
         The evaluator uses the fixed image itself.
-    inverse : ndarray (3, X, Y, Z), optional
-        Displacement of the inverse in voxels.
+    inverse : ndarray (3, X, Y, Z) or DisplacementField, optional
+        The inverse: an array in voxels of the fixed grid, on which it is; a field is on any grid.
     fixed_landmarks, moving_landmarks : ndarray (N, 3) or (X, Y, Z), optional
         Corresponding points in voxels, or label maps with one number per landmark; both or none.
     spacing : sequence of 3 floats, optional
@@ -103,7 +103,11 @@ def evaluate(
     if fixed_landmarks is not None:
         result["tre"] = _landmarks(field, fixed_landmarks, moving_landmarks, spacing_mm)
     if inverse is not None:
-        backward = getattr(inverse, "disp", inverse)
+        if isinstance(inverse, DisplacementField) and transform is not None:
+            # It is on the grid of the moving image, and compared on that of the fixed one.
+            grid = transform.fixed_grid
+            inverse = inverse if inverse.fixed_grid.same_as(grid) else inverse.resample_to(grid)
+        backward: Any = getattr(inverse, "disp", inverse)
         result["inverse_consistency"] = consistency.inverse_consistency(
             field, backward, mask
         )._asdict()
