@@ -45,7 +45,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def read_rows(path: Path, needed: set[str]) -> list[dict[str, str]]:
-    """Rows of a CSV table with a header.
+    """Rows of a table with a header, whose cells are parted by commas, semicolons or tabs.
 
     Raises
     ------
@@ -55,7 +55,10 @@ def read_rows(path: Path, needed: set[str]) -> list[dict[str, str]]:
     check_readable(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
+            header = file.readline()
+            file.seek(0)
+            parted_by = max(",;\t", key=header.count)  # the first of those where there is none
+            rows = list(csv.DictReader(file, skipinitialspace=True, delimiter=parted_by))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is no table ({error})") from error
     missing = sorted(needed - rows[0].keys()) if rows else []

@@ -20,3 +20,12 @@ def test_rows_come_back(tmp_path):
     assert rows == [{"a": "1", "b": "0.1"}, {"a": "x, y", "b": ""}]
     with pytest.raises(InputError, match=r"t\.csv: has no column c"):
         read_rows(tmp_path / "t.csv", {"a", "c"})
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "; "])
+def test_cells_are_parted_as_programs_do_it(mark, tmp_path):
+    lines = [["fixed", "moving"], ["a.nii", "b, c.nii" if ";" in mark else "b.nii"]]
+    text = "\r\n".join(mark.join(line) for line in lines)
+    (tmp_path / "t.csv").write_text(f"\ufeff{text}\r\n", encoding="utf-8")
+    (row,) = read_rows(tmp_path / "t.csv", {"fixed", "moving"})
+    assert list(row.values()) == lines[1]
