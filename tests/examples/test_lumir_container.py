@@ -130,7 +130,7 @@ def test_compiled_code_is_looked_for_where_optreg_keeps_it(script, tmp_path, mon
     # Where there is no home, and where the folder of the compiled code takes nothing more.
     kept.mkdir()
     (kept / "code").write_text("compiled")
-    given = {"HOME": "/nonexistent", "NUMBA_CACHE_DIR": str(kept)}
+    given = {"HOME": str(tmp_path / "nobody"), "NUMBA_CACHE_DIR": str(kept)}
     monkeypatch.setattr(os, "environ", dict(given))
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(kept))
     script._use_caches(scratch)
