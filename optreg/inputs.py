@@ -69,7 +69,7 @@ class Inputs:
     start : DisplacementField or None
         What `init` comes to, on the grid of the fixed image.
     affine : Affine or None
-        The same, where that is linear.
+        The same, where that is linear; of an earlier result, what that started from.
     """
 
     fixed: tuple[Image, ...]
@@ -124,6 +124,7 @@ def read_inputs(
         _mask(moving_mask, moving_channels[0], "moving_mask"),
         _weights(weights, fixed_channels[0]),
         tuple(i for i, name in enumerate(AXES) if name not in axes),
+        affine=getattr(init, "affine", None),  # an earlier result contains it
     )
 
 

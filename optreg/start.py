@@ -82,7 +82,7 @@ def begin(inputs: Inputs, similarity: str, backend: Backend) -> Inputs:
             found = onto_grid(found, grid, path)
     else:
         found = DisplacementField(np.asarray(init), grid)
-    linear = found if isinstance(found, Affine) else None
+    linear = found if isinstance(found, Affine) else inputs.affine
     field = found.to_displacement(grid) if isinstance(found, Affine) else found
     if not field.fixed_grid.same_as(grid):
         raise GeometryError("init is not on the grid of the fixed image; resample it first")

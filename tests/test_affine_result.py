@@ -149,6 +149,7 @@ def test_result_is_gone_on_from(turned):
     found = optreg.register(fixed, other, init=first, **given)
     expected = optreg.register(fixed, other, init=first.transform, **given)
     np.testing.assert_array_equal(found.disp, expected.disp)
+    assert found.affine is first.affine is truth and expected.affine is None
 
 
 def test_evaluate_takes_files_and_results(folder):
